@@ -1,0 +1,2 @@
+//! esp-core
+#![forbid(unsafe_code)]

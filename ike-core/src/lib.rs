@@ -1,0 +1,2 @@
+//! ike-core
+#![forbid(unsafe_code)]

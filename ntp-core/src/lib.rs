@@ -1,0 +1,2 @@
+//! ntp-core
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! trigger
+#![forbid(unsafe_code)]
