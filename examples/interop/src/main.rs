@@ -1,1 +1,164 @@
-fn main() {}
+//! Tests of the daemons against software from elsewhere: strongSwan as the other end of the tunnel, tshark as the reader of what is
+//! on the wire. Needs root, and makes network namespaces of its own; nothing outside them is changed.
+
+mod chrony;
+mod clock;
+mod lab;
+mod matrix;
+mod namespace;
+mod ours;
+mod ping;
+mod process;
+mod runner;
+mod settings;
+mod site;
+mod strongswan;
+mod tunnel;
+
+use std::env;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+
+use crate::runner::{Case, Runner};
+
+/// Tests of the daemons against strongSwan and tshark, in network namespaces (needs root).
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the cases, a line for each, and closes with "N passed, N failed".
+    Run(RunArguments),
+    /// Lists the cases.
+    List(Selection),
+}
+
+#[derive(Args, Debug)]
+struct Selection {
+    /// Only cases whose name contains one of these.
+    filters: Vec<String>,
+}
+
+impl Selection {
+    fn cases(&self) -> Vec<Case> {
+        let mut cases = matrix::lab_cases();
+        cases.extend(matrix::own_cases());
+        cases.extend(matrix::cases());
+        cases.retain(|case| {
+            self.filters.is_empty()
+                || self
+                    .filters
+                    .iter()
+                    .any(|filter| case.name().contains(filter))
+        });
+        cases
+    }
+}
+
+#[derive(Args, Debug)]
+struct RunArguments {
+    #[command(flatten)]
+    selection: Selection,
+    /// Directory of our `hub` and `branch` [default: the directory of this program].
+    #[arg(long)]
+    bin_dir: Option<PathBuf>,
+    /// Directory for logs and captures [default: a new one among the system's temporary files].
+    #[arg(long)]
+    logs: Option<PathBuf>,
+    /// How many cases run at the same time.
+    #[arg(long, default_value_t = 3)]
+    jobs: usize,
+    /// Keep the logs of passed cases as well.
+    #[arg(long)]
+    keep: bool,
+}
+
+fn main() -> Result<ExitCode> {
+    match Arguments::parse().command {
+        Command::Run(arguments) => run(arguments),
+        Command::List(selection) => {
+            for case in selection.cases() {
+                println!("{}", case.name());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn run(arguments: RunArguments) -> Result<ExitCode> {
+    let RunArguments {
+        selection,
+        bin_dir,
+        logs,
+        jobs,
+        keep,
+    } = arguments;
+    let cases = selection.cases();
+    if cases.is_empty() {
+        bail!("no case is called that; `interop list` shows the names");
+    }
+    let runner = Runner {
+        root: logs
+            .unwrap_or_else(|| env::temp_dir().join(format!("interop-{}", std::process::id()))),
+        binaries: binaries(bin_dir)?,
+        jobs,
+        keep,
+    };
+    check_machine()?;
+    clock::heed_signals()?;
+    let start = clock::now();
+    let outcome = runner.run(&cases)?;
+    println!(
+        "\n{} passed, {} failed in {:.0} s",
+        outcome.passed,
+        outcome.failed,
+        clock::since(start).as_secs_f64()
+    );
+    Ok(if outcome.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn binaries(given: Option<PathBuf>) -> Result<PathBuf> {
+    let directory = match given {
+        Some(directory) => directory,
+        None => env::current_exe()?
+            .parent()
+            .context("this program has no directory")?
+            .to_owned(),
+    };
+    directory
+        .canonicalize()
+        .with_context(|| format!("{}", directory.display()))
+}
+
+/// Says at once what would otherwise fail case by case.
+fn check_machine() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("network namespaces need root");
+    }
+    strongswan::installed()?;
+    for program in [
+        "ip", "nft", "ping", "swanctl", "chronyd", "tcpdump", "tshark", "setpriv", "timeout",
+        "sysctl",
+    ] {
+        let found = process::run(
+            process::BRIEF,
+            &["sh", "-c", "command -v \"$1\"", "sh", program],
+        )?
+        .success();
+        if !found {
+            bail!("`{program}` is missing; .ci/run shows which Debian packages are needed");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! What a case varies, in terms that both makes of gateway understand.
+
+use std::time::Duration;
+
+use crate::lab::Role;
+
+/// Settings of one end.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The one phase 1 proposal, in strongSwan's notation.
+    pub ike: &'static str,
+    /// The one phase 2 proposal.
+    pub esp: &'static str,
+    /// Age at which phase 1 is negotiated anew.
+    pub ike_lifetime: Duration,
+    /// Age at which an IPsec SA is replaced.
+    pub sa_lifetime: Duration,
+    /// Silence after which the peer is asked whether it lives.
+    pub dpd_delay: Duration,
+    /// UDP encapsulation even where no address is translated.
+    pub always_encapsulate: bool,
+}
+
+impl Settings {
+    /// These proposals, and lifetimes that no case lives to see.
+    pub fn new(ike: &'static str, esp: &'static str) -> Self {
+        Self {
+            ike,
+            esp,
+            ike_lifetime: Duration::from_secs(8 * 3600),
+            sa_lifetime: Duration::from_secs(3600),
+            dpd_delay: Duration::from_secs(20),
+            always_encapsulate: false,
+        }
+    }
+}
+
+/// Whose software stands at an end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Make {
+    /// The daemons of this repository.
+    Ours,
+    /// charon, as Debian packages it.
+    StrongSwan,
+}
+
+/// Both ends of a tunnel.
+#[derive(Clone, Debug)]
+pub struct Ends {
+    /// Make and settings of the branch.
+    pub branch: (Make, Settings),
+    /// Make and settings of the hub.
+    pub hub: (Make, Settings),
+}
+
+impl Ends {
+    /// The same settings at both.
+    pub fn alike(branch: Make, hub: Make, settings: &Settings) -> Self {
+        Self {
+            branch: (branch, settings.clone()),
+            hub: (hub, settings.clone()),
+        }
+    }
+
+    /// One of them.
+    pub fn end(&self, role: Role) -> &(Make, Settings) {
+        match role {
+            Role::Branch => &self.branch,
+            Role::Hub => &self.hub,
+        }
+    }
+}
