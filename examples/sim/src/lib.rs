@@ -6,6 +6,7 @@
 //! * [`Network`]: hosts, links, NAT boxes, partitions, reboots, changes of address, a CPU model, a trace.
 //! * [`Link`]: latency, jitter, loss (independent or in bursts), duplication, reordering, corruption, MTU, bandwidth.
 //! * [`Nat`]: mapping and filtering behaviours of RFC 4787, expiry, rebinding, flush.
+//! * [`contract`]: the contract of the state machines as one test for all of them.
 //! * [`for_each_seed`]: runs a scenario over many seeds; the failing seed is in the panic message.
 //!
 //! It does not model IP fragmentation, ICMP or routing beyond "the owner of the destination address".
@@ -63,6 +64,8 @@
 //! ```
 
 mod clock;
+pub mod contract;
+pub mod errors;
 mod host;
 mod link;
 mod nat;

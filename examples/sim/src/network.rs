@@ -764,7 +764,7 @@ impl<H: Host> Network<H> {
     // --- at the host
 
     fn feed(&mut self, from: HostId, host: HostId, mut datagram: Datagram) {
-        self.record(TraceKind::Delivered, from, &datagram);
+        self.record_arrival(from, host, &datagram);
         let now = self.instant();
         let site = self.site_mut(host);
         site.stats.received += 1;
@@ -964,16 +964,32 @@ impl<H: Host> Network<H> {
     }
 
     fn record(&mut self, kind: TraceKind, from: HostId, datagram: &Datagram) {
-        let entry = TraceEntry {
+        let entry = self.entry(kind, from, datagram);
+        self.trace.record(entry, &datagram.contents);
+    }
+
+    fn record_arrival(&mut self, from: HostId, to: HostId, datagram: &Datagram) {
+        let entry = self.entry(TraceKind::Delivered, from, datagram);
+        self.trace.record(
+            TraceEntry {
+                to: Some(to),
+                ..entry
+            },
+            &datagram.contents,
+        );
+    }
+
+    fn entry(&self, kind: TraceKind, from: HostId, datagram: &Datagram) -> TraceEntry {
+        TraceEntry {
             at: self.now,
             kind,
             from,
+            to: None,
             source: datagram.source,
             destination: datagram.destination,
             len: datagram.contents.len(),
             contents: None,
-        };
-        self.trace.record(entry, &datagram.contents);
+        }
     }
 
     fn lose_now(&mut self, reason: DropReason, from: HostId, datagram: &Datagram) {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::HostId;
+use crate::{Datagram, HostId};
 
 /// Why a datagram did not arrive.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -64,6 +64,8 @@ pub struct TraceEntry {
     pub kind: TraceKind,
     /// The host that sent the datagram.
     pub from: HostId,
+    /// The host that was given the datagram; known once it is [`Delivered`](TraceKind::Delivered).
+    pub to: Option<HostId>,
     /// The addresses as seen at this point of the way.
     pub source: SocketAddr,
     /// The addresses as seen at this point of the way.
@@ -125,6 +127,23 @@ impl Trace {
     /// The entries that are kept, oldest first.
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = &TraceEntry> {
         self.entries.iter()
+    }
+
+    /// What a host was given, with the times: a script to play to another machine, if the contents were kept.
+    pub fn delivered_to(&self, host: HostId) -> impl Iterator<Item = (Duration, Datagram)> {
+        self.entries()
+            .filter(move |entry| entry.to == Some(host))
+            .filter_map(|entry| {
+                let contents = entry.contents.clone()?;
+                Some((
+                    entry.at,
+                    Datagram {
+                        source: entry.source,
+                        destination: entry.destination,
+                        contents,
+                    },
+                ))
+            })
     }
 
     /// How many datagrams were lost for one reason, over the whole run.
