@@ -1,0 +1,265 @@
+//! Settings of an endpoint as a whole.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::fmt::Debug;
+
+use super::identity::Identity;
+use super::peer::PeerConfig;
+use super::proposal::{EspProposal, IkeProposal};
+use crate::cookie::InitiatorCookie;
+use crate::crypto::CryptoProvider;
+use crate::error::ConfigError;
+
+/// Receives the keys of ISAKMP SAs, for Wireshark's `ikev1_decryption_table`. Off unless one is given.
+pub trait KeyLog: Debug + Send + Sync {
+    /// An ISAKMP SA with this initiator cookie encrypts under this key.
+    fn ikev1(&self, initiator_cookie: InitiatorCookie, cipher_key: &[u8]);
+}
+
+/// The ready-made answer to who may connect: a table of identities.
+#[derive(Clone, Debug, Default)]
+pub struct StaticCredentials {
+    peers: BTreeMap<Identity, Arc<PeerConfig>>,
+}
+
+impl StaticCredentials {
+    /// An empty table: nobody may connect.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Admits the peer under the identity that its settings name as the remote one; the settings replaced, if any.
+    pub fn insert(&mut self, config: Arc<PeerConfig>) -> Option<Arc<PeerConfig>> {
+        self.peers.insert(config.remote().clone(), config)
+    }
+
+    /// Removes a peer from the table. SAs that exist stay.
+    pub fn remove(&mut self, identity: &Identity) -> Option<Arc<PeerConfig>> {
+        self.peers.remove(identity)
+    }
+
+    /// The settings for an identity.
+    #[must_use]
+    pub fn get(&self, identity: &Identity) -> Option<&Arc<PeerConfig>> {
+        self.peers.get(identity)
+    }
+
+    /// All peers, in the order of their identities.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<PeerConfig>> {
+        self.peers.values()
+    }
+}
+
+impl FromIterator<Arc<PeerConfig>> for StaticCredentials {
+    fn from_iter<I: IntoIterator<Item = Arc<PeerConfig>>>(peers: I) -> Self {
+        Self { peers: peers.into_iter().map(|config| (config.remote().clone(), config)).collect() }
+    }
+}
+
+/// Settings of an [`Endpoint`](crate::Endpoint).
+#[derive(Clone, Debug)]
+pub struct EndpointConfig {
+    provider: CryptoProvider,
+    ike_port: u16,
+    nat_port: u16,
+    shard: Option<u8>,
+    half_open_limit: usize,
+    half_open_per_prefix: usize,
+    half_open_per_identity: usize,
+    exponent_pool: usize,
+    ask_for_credentials: bool,
+    stranger_answers_per_second: u32,
+    key_log: Option<Arc<dyn KeyLog>>,
+}
+
+impl EndpointConfig {
+    /// Starts from the one thing without a default: where cryptography and randomness come from.
+    #[must_use]
+    pub fn builder(provider: CryptoProvider) -> EndpointConfigBuilder {
+        EndpointConfigBuilder(Self {
+            provider,
+            ike_port: 500,
+            nat_port: 4500,
+            shard: None,
+            half_open_limit: 20_000,
+            half_open_per_prefix: 2_000,
+            half_open_per_identity: 8,
+            exponent_pool: 32,
+            ask_for_credentials: false,
+            stranger_answers_per_second: 2_000,
+            key_log: None,
+        })
+    }
+
+    /// Where cryptography and randomness come from.
+    #[must_use]
+    pub fn provider(&self) -> &CryptoProvider {
+        &self.provider
+    }
+
+    /// Our port for IKE.
+    #[must_use]
+    pub fn ike_port(&self) -> u16 {
+        self.ike_port
+    }
+
+    /// Our port for IKE and ESP through NAT.
+    #[must_use]
+    pub fn nat_port(&self) -> u16 {
+        self.nat_port
+    }
+
+    /// Checks that the provider implements everything a peer's settings may negotiate.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::UnsupportedAlgorithm`] names the first proposal that cannot be used.
+    pub fn check(&self, peer: &PeerConfig) -> Result<(), ConfigError> {
+        let ike = peer.ike_proposals().iter().position(|proposal| !self.supports_ike(proposal));
+        if let Some(position) = ike {
+            return Err(ConfigError::UnsupportedAlgorithm { phase: 1, position });
+        }
+        let esp = peer.esp_proposals().iter().position(|proposal| !self.supports_esp(proposal));
+        match esp {
+            Some(position) => Err(ConfigError::UnsupportedAlgorithm { phase: 2, position }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the provider implements every part of a phase 1 proposal.
+    #[must_use]
+    pub fn supports_ike(&self, proposal: &IkeProposal) -> bool {
+        let provider = &self.provider;
+        provider.hash(proposal.hash()).is_some()
+            && provider.group(proposal.group()).is_some()
+            && provider
+                .cipher(proposal.encryption())
+                .is_some_and(|cipher| cipher.key_lengths().octets(proposal.key_bits()).is_some())
+    }
+
+    /// Whether the provider implements the group of a phase 2 proposal, if it has one. Cipher and integrity algorithm
+    /// are for whoever processes ESP to judge.
+    #[must_use]
+    pub fn supports_esp(&self, proposal: &EspProposal) -> bool {
+        proposal.group().is_none_or(|group| self.provider.group(group).is_some())
+    }
+
+    pub(crate) fn shard(&self) -> Option<u8> {
+        self.shard
+    }
+
+    pub(crate) fn half_open_limit(&self) -> usize {
+        self.half_open_limit
+    }
+
+    pub(crate) fn half_open_per_prefix(&self) -> usize {
+        self.half_open_per_prefix
+    }
+
+    pub(crate) fn half_open_per_identity(&self) -> usize {
+        self.half_open_per_identity
+    }
+
+    pub(crate) fn exponent_pool(&self) -> usize {
+        self.exponent_pool
+    }
+
+    pub(crate) fn asks_for_credentials(&self) -> bool {
+        self.ask_for_credentials
+    }
+
+    pub(crate) fn stranger_answers_per_second(&self) -> u32 {
+        self.stranger_answers_per_second
+    }
+
+    pub(crate) fn key_log(&self) -> Option<&Arc<dyn KeyLog>> {
+        self.key_log.as_ref()
+    }
+}
+
+/// Collects the settings of an endpoint; see [`EndpointConfig::builder`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct EndpointConfigBuilder(EndpointConfig);
+
+impl EndpointConfigBuilder {
+    /// Our port for IKE. Default: 500.
+    pub fn ike_port(mut self, port: u16) -> Self {
+        self.0.ike_port = port;
+        self
+    }
+
+    /// Our port for IKE and ESP through NAT. Default: 4500.
+    pub fn nat_port(mut self, port: u16) -> Self {
+        self.0.nat_port = port;
+        self
+    }
+
+    /// First octet of every responder cookie and SPI we choose, so that several workers can share one address behind
+    /// a stateless balancer. Default: random.
+    pub fn shard(mut self, shard: Option<u8>) -> Self {
+        self.0.shard = shard;
+        self
+    }
+
+    /// How many exchanges with initiators that have not proved themselves are kept in all. Default: 20,000.
+    pub fn half_open_limit(mut self, limit: usize) -> Self {
+        self.0.half_open_limit = limit;
+        self
+    }
+
+    /// How many of them may come from one prefix (IPv4 /24, IPv6 /48). Default: 2,000, since branches can share a NAT.
+    pub fn half_open_per_prefix(mut self, limit: usize) -> Self {
+        self.0.half_open_per_prefix = limit;
+        self
+    }
+
+    /// How many of them may name one identity. Default: 8.
+    pub fn half_open_per_identity(mut self, limit: usize) -> Self {
+        self.0.half_open_per_identity = limit;
+        self
+    }
+
+    /// How many Diffie-Hellman values per group are prepared in quiet time. Default: 32.
+    pub fn exponent_pool(mut self, count: usize) -> Self {
+        self.0.exponent_pool = count;
+        self
+    }
+
+    /// Whether an identity that the static table lacks raises [`Event::CredentialsWanted`](crate::Event::CredentialsWanted).
+    /// Default: no, the message is dropped and counted.
+    pub fn ask_for_credentials(mut self, ask: bool) -> Self {
+        self.0.ask_for_credentials = ask;
+        self
+    }
+
+    /// How many unauthenticated notifications per second are sent in all; each source gets one a second. Default: 2,000.
+    pub fn stranger_answers_per_second(mut self, count: u32) -> Self {
+        self.0.stranger_answers_per_second = count;
+        self
+    }
+
+    /// Who is told the keys of ISAKMP SAs. Default: nobody.
+    pub fn key_log(mut self, key_log: Arc<dyn KeyLog>) -> Self {
+        self.0.key_log = Some(key_log);
+        self
+    }
+
+    /// Checks everything at once.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Ports`] unless the two ports differ and neither is 0; [`ConfigError::HalfOpenLimit`] if a limit is 0.
+    pub fn build(self) -> Result<EndpointConfig, ConfigError> {
+        let config = self.0;
+        if config.ike_port == config.nat_port || config.ike_port == 0 || config.nat_port == 0 {
+            return Err(ConfigError::Ports);
+        }
+        if [config.half_open_limit, config.half_open_per_prefix, config.half_open_per_identity].contains(&0) {
+            return Err(ConfigError::HalfOpenLimit);
+        }
+        Ok(config)
+    }
+}

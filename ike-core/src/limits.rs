@@ -1,0 +1,90 @@
+//! Every bound of the state machine, in one place, so that memory and work can be added up.
+
+use core::time::Duration;
+
+/// Transforms in one proposal that we send.
+pub(crate) const OFFERED_TRANSFORMS: usize = 32;
+
+/// Datagrams waiting for [`poll_transmit`](crate::Endpoint::poll_transmit).
+pub(crate) const QUEUED_TRANSMITS: usize = 65_536;
+
+/// Events waiting for [`poll_event`](crate::Endpoint::poll_event).
+pub(crate) const QUEUED_EVENTS: usize = 262_144;
+
+/// How long a responder keeps an exchange whose initiator has not proved itself.
+pub(crate) const HALF_OPEN_LIFETIME: Duration = Duration::from_secs(20);
+
+/// How often the same message 2 is sent again because message 1 came again.
+pub(crate) const MESSAGE_2_REPEATS: u8 = 4;
+
+/// How many third messages that do not verify are looked at, for one half-open exchange.
+pub(crate) const MESSAGE_3_FAILURES: u8 = 8;
+
+/// Quick mode messages held for one half-open exchange until message 3 has come.
+pub(crate) const HELD_MESSAGES: usize = 4;
+
+/// Octets of one held message.
+pub(crate) const HELD_MESSAGE_LEN: usize = 2048;
+
+/// First messages that wait for the embedder to find credentials.
+pub(crate) const PENDING_CREDENTIALS: usize = 256;
+
+/// ISAKMP SAs of one peer: the newest, its predecessor, and one more while they change.
+pub(crate) const ISAKMP_SAS_PER_PEER: usize = 3;
+
+/// Inbound IPsec SAs of one pair.
+pub(crate) const INBOUND_SAS_PER_PAIR: usize = 2;
+
+/// Quick modes that a peer may have open with us as the responder, beyond one per pair.
+pub(crate) const SPARE_QUICK_MODES: usize = 2;
+
+/// Finished quick modes that are remembered to answer a repeated message 2.
+pub(crate) const FINISHED_QUICK_MODES: usize = 16;
+
+/// How long they are remembered.
+pub(crate) const FINISHED_LIFETIME: Duration = Duration::from_secs(60);
+
+/// How often a repeated message is answered with the same octets again.
+pub(crate) const REPEATED_ANSWERS: u8 = 8;
+
+/// Message IDs of informational exchanges that are remembered per ISAKMP SA.
+pub(crate) const RECENT_INFORMATIONAL_IDS: usize = 64;
+
+/// Message IDs of quick modes that are remembered per ISAKMP SA.
+pub(crate) const RECENT_QUICK_MODE_IDS: usize = 256;
+
+/// How long the inbound SA that a newer one has replaced may still receive.
+pub(crate) const OVERLAP: Duration = Duration::from_secs(5);
+
+/// How long the side that did not start a replacement waits for the other's Delete.
+pub(crate) const PASSIVE_OVERLAP: Duration = Duration::from_secs(30);
+
+/// How long an ISAKMP SA that a newer one has replaced is kept.
+pub(crate) const ISAKMP_OVERLAP: Duration = Duration::from_secs(10);
+
+/// How long a responder outlives the agreed lifetime of an ISAKMP SA, so that a late initiator still finds it.
+pub(crate) const RESPONDER_GRACE: Duration = Duration::from_secs(30);
+
+/// Pause between two unanswered probes when liveness is checked in a hurry; longer if the round trip is.
+pub(crate) const LIVENESS_INTERVAL: Duration = Duration::from_millis(400);
+
+/// Unanswered probes that make a peer dead when liveness is checked in a hurry.
+pub(crate) const LIVENESS_TRIES: u32 = 4;
+
+/// At most one hurried check per peer in this time.
+pub(crate) const LIVENESS_PAUSE: Duration = Duration::from_secs(3);
+
+/// Longest pause between two probes of an ordinary check.
+pub(crate) const DPD_MAX_INTERVAL: Duration = Duration::from_secs(4);
+
+/// Added to the measured round trip before our first quick mode message is repeated early.
+pub(crate) const EARLY_REPEAT_SLACK: Duration = Duration::from_millis(20);
+
+/// Time without datagrams after which prepared exponents are made.
+pub(crate) const QUIET_TIME: Duration = Duration::from_millis(20);
+
+/// Pause between two prepared exponents.
+pub(crate) const POOL_PAUSE: Duration = Duration::from_millis(1);
+
+/// Sources that an answer to strangers is remembered for, to answer each once a second only.
+pub(crate) const REMEMBERED_SOURCES: usize = 4096;

@@ -1,0 +1,126 @@
+//! Counters.
+
+use crate::error::DatagramError;
+
+/// What an endpoint has done since it was made. Every counter only grows.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Datagrams that were handed in.
+    pub datagrams_in: u64,
+    /// Datagrams that were queued for sending.
+    pub datagrams_out: u64,
+    /// Messages that were sent again for want of an answer.
+    pub retransmissions: u64,
+    /// Phase 1 exchanges that succeeded.
+    pub phase_one_established: u64,
+    /// Phase 1 exchanges that failed.
+    pub phase_one_failed: u64,
+    /// Quick modes that succeeded.
+    pub quick_mode_established: u64,
+    /// Quick modes that failed.
+    pub quick_mode_failed: u64,
+    /// Liveness probes sent.
+    pub probes_out: u64,
+    /// Liveness probes answered by the peer.
+    pub probes_answered: u64,
+    /// Peers that were declared dead.
+    pub peers_dead: u64,
+    /// Half-open exchanges given up for newer ones.
+    pub half_open_evicted: u64,
+    /// Half-open exchanges whose initiator never came back.
+    pub half_open_expired: u64,
+    /// Quick mode messages held until message 3 of phase 1 had come.
+    pub held: u64,
+    /// Unauthenticated answers to strangers.
+    pub stranger_answers_out: u64,
+    /// Such answers that a limit suppressed.
+    pub stranger_answers_suppressed: u64,
+    /// Diffie-Hellman values made in quiet time.
+    pub exponents_prepared: u64,
+    /// Public-key operations for peers: shared secrets computed and values made outside of quiet time.
+    pub exponentiations: u64,
+    /// Outgoing datagrams and events that found their queue full.
+    pub overflows: u64,
+    /// Why datagrams were dropped.
+    pub drops: Drops,
+}
+
+/// Dropped datagrams by reason; see [`DatagramError`].
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each is the variant of the error of the same name")]
+pub struct Drops {
+    pub not_ike: u64,
+    pub malformed: u64,
+    pub unsupported_version: u64,
+    pub unsupported_exchange: u64,
+    pub unknown_cookies: u64,
+    pub unknown_identity: u64,
+    pub no_proposal_chosen: u64,
+    pub invalid_key_exchange: u64,
+    pub not_encrypted: u64,
+    pub undecryptable: u64,
+    pub authentication_failed: u64,
+    pub duplicate: u64,
+    pub unexpected: u64,
+    pub refused: u64,
+    pub wrong_source: u64,
+    pub limit_reached: u64,
+    pub unauthenticated_notify: u64,
+    pub closed: u64,
+}
+
+impl Drops {
+    pub(crate) fn count(&mut self, error: &DatagramError) {
+        *self.counter(error) += 1;
+    }
+
+    fn counter(&mut self, error: &DatagramError) -> &mut u64 {
+        match error {
+            DatagramError::NotIke => &mut self.not_ike,
+            DatagramError::Malformed(_) => &mut self.malformed,
+            DatagramError::UnsupportedVersion { .. } => &mut self.unsupported_version,
+            DatagramError::UnsupportedExchange { .. } => &mut self.unsupported_exchange,
+            DatagramError::UnknownCookies => &mut self.unknown_cookies,
+            DatagramError::UnknownIdentity => &mut self.unknown_identity,
+            DatagramError::NoProposalChosen => &mut self.no_proposal_chosen,
+            DatagramError::InvalidKeyExchange => &mut self.invalid_key_exchange,
+            DatagramError::NotEncrypted => &mut self.not_encrypted,
+            DatagramError::Undecryptable => &mut self.undecryptable,
+            DatagramError::AuthenticationFailed => &mut self.authentication_failed,
+            DatagramError::Duplicate => &mut self.duplicate,
+            DatagramError::Unexpected => &mut self.unexpected,
+            DatagramError::Refused => &mut self.refused,
+            DatagramError::WrongSource => &mut self.wrong_source,
+            DatagramError::LimitReached => &mut self.limit_reached,
+            DatagramError::UnauthenticatedNotify => &mut self.unauthenticated_notify,
+            DatagramError::Closed => &mut self.closed,
+        }
+    }
+
+    /// Name and count of every reason, for metrics.
+    #[must_use]
+    pub fn by_reason(&self) -> [(&'static str, u64); 18] {
+        [
+            ("not_ike", self.not_ike),
+            ("malformed", self.malformed),
+            ("unsupported_version", self.unsupported_version),
+            ("unsupported_exchange", self.unsupported_exchange),
+            ("unknown_cookies", self.unknown_cookies),
+            ("unknown_identity", self.unknown_identity),
+            ("no_proposal_chosen", self.no_proposal_chosen),
+            ("invalid_key_exchange", self.invalid_key_exchange),
+            ("not_encrypted", self.not_encrypted),
+            ("undecryptable", self.undecryptable),
+            ("authentication_failed", self.authentication_failed),
+            ("duplicate", self.duplicate),
+            ("unexpected", self.unexpected),
+            ("refused", self.refused),
+            ("wrong_source", self.wrong_source),
+            ("limit_reached", self.limit_reached),
+            ("unauthenticated_notify", self.unauthenticated_notify),
+            ("closed", self.closed),
+        ]
+    }
+}
