@@ -6,6 +6,7 @@
 //! ```
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::namespace::Namespace;
 use crate::process::BRIEF;
@@ -183,15 +184,16 @@ impl Lab {
             .isp
             .run(BRIEF, &["nft", "-j", "list", "counters"])?
             .stdout()?;
-        let answer: serde_json::Value =
-            serde_json::from_str(&text).context("the counters of nft")?;
+        let answer: Value = serde_json::from_str(&text).context("the counters of nft")?;
         let wanted = format!("from_{}", role.label());
-        let packets = answer["nftables"]
-            .as_array()
+        let packets = answer
+            .get("nftables")
+            .and_then(Value::as_array)
             .into_iter()
             .flatten()
-            .find(|object| object["counter"]["name"] == wanted.as_str())
-            .and_then(|object| object["counter"]["packets"].as_u64());
+            .filter_map(|object| object.get("counter"))
+            .find(|counter| counter.get("name").and_then(Value::as_str) == Some(&wanted))
+            .and_then(|counter| counter.get("packets")?.as_u64());
         let Some(packets) = packets else {
             bail!("nft lists no counter {wanted}");
         };

@@ -1,6 +1,8 @@
 //! Tests of the daemons against software from elsewhere: strongSwan as the other end of the tunnel, tshark as the reader of what is
 //! on the wire. Needs root, and makes network namespaces of its own; nothing outside them is changed.
 
+mod capture;
+mod charon_keys;
 mod chrony;
 mod clock;
 mod lab;
@@ -9,11 +11,15 @@ mod namespace;
 mod ours;
 mod ping;
 mod process;
+mod recovery;
+mod rekey;
 mod runner;
 mod settings;
 mod site;
 mod strongswan;
+mod tshark;
 mod tunnel;
+mod wire;
 
 use std::env;
 use std::path::PathBuf;
@@ -49,7 +55,12 @@ struct Selection {
 impl Selection {
     fn cases(&self) -> Vec<Case> {
         let mut cases = matrix::lab_cases();
+        cases.extend(wire::lab_cases());
+        cases.extend(wire::cases());
         cases.extend(matrix::own_cases());
+        // The long ones first, so that no job is idle at the end.
+        cases.extend(rekey::cases());
+        cases.extend(recovery::cases());
         cases.extend(matrix::cases());
         cases.retain(|case| {
             self.filters.is_empty()

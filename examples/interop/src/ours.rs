@@ -1,5 +1,6 @@
 //! Our own `hub` and `branch` as either end, with a settings file each.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -68,13 +69,21 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Kills it, as a power failure would, and starts it again.
+    /// Kills it, as a power failure would.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub fn kill(&mut self) -> Result<()> {
+        self.running.kill()
+    }
+
+    /// Starts it again after [`Daemon::kill`], without waiting for anything.
     ///
     /// # Errors
     ///
     /// When it does not start.
-    pub fn restart(&mut self, lab: &Lab) -> Result<()> {
-        self.running.kill()?;
+    pub fn start_again(&mut self, lab: &Lab) -> Result<()> {
         self.running = launch(
             lab,
             self.role,
@@ -126,31 +135,32 @@ impl Daemon {
         &self.key_log
     }
 
-    /// How many phase 1 keys it has logged: one for each ISAKMP SA.
+    /// What its key log says of phase 1: an initiator's cookie and a key for each ISAKMP SA.
     ///
     /// # Errors
     ///
     /// When the key log cannot be read.
-    pub fn phase_one_count(&self) -> Result<usize> {
+    pub fn phase_one_keys(&self) -> Result<BTreeSet<String>> {
         self.logged_keys("ikev1_decryption_table")
     }
 
-    /// How many ESP keys it has logged: two for each pair of IPsec SAs.
+    /// What its key log says of ESP: a line for each direction of each pair.
     ///
     /// # Errors
     ///
     /// When the key log cannot be read.
-    pub fn phase_two_count(&self) -> Result<usize> {
+    pub fn phase_two_keys(&self) -> Result<BTreeSet<String>> {
         self.logged_keys("esp_sa")
     }
 
-    fn logged_keys(&self, file: &str) -> Result<usize> {
+    fn logged_keys(&self, file: &str) -> Result<BTreeSet<String>> {
         let path = self.key_log.join(file);
         let text = fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
         Ok(text
             .lines()
-            .filter(|line| line.starts_with(['"', '0']))
-            .count())
+            .filter(|line| !line.starts_with('#'))
+            .map(str::to_owned)
+            .collect())
     }
 
     /// Fails when it has ended.

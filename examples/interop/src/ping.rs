@@ -69,22 +69,6 @@ fn burst(lab: &Lab, from: Role, pair: &Pair) -> Result<()> {
     Ok(())
 }
 
-/// Whether one ping comes back within a second.
-///
-/// # Errors
-///
-/// When `ping` cannot be started.
-pub fn once(lab: &Lab, from: Role, pair: &Pair) -> Result<bool> {
-    let (source, target) = ends(pair, from);
-    let done = lab.end(from).run(
-        BRIEF,
-        &[
-            "ping", "-n", "-q", "-c", "1", "-W", "1", "-I", source, target,
-        ],
-    )?;
-    Ok(done.success())
-}
-
 /// Pings that go on until [`Stream::finish`].
 #[derive(Debug)]
 pub struct Stream {

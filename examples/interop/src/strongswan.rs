@@ -61,19 +61,28 @@ impl Charon {
         Ok(charon)
     }
 
-    /// Kills it, as a power failure would, and starts it again.
+    /// Kills it, as a power failure would.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub fn kill(&mut self, lab: &Lab) -> Result<()> {
+        self.running.kill()?;
+        // A router that has lost power keeps no routes; either may be gone already.
+        let end = lab.end(self.role);
+        end.run(BRIEF, &["ip", "route", "flush", "table", "220"])?;
+        end.run(BRIEF, &["ip", "rule", "del", "pref", "220"])?;
+        drop(fs::remove_file(self.directory.join("run/charon.pid")));
+        drop(fs::remove_file(&self.socket));
+        Ok(())
+    }
+
+    /// Starts it again after [`Charon::kill`].
     ///
     /// # Errors
     ///
     /// When it does not start.
-    pub fn restart(&mut self, lab: &Lab) -> Result<()> {
-        self.running.kill()?;
-        // A router that has lost power keeps no routes; either may be gone already.
-        let end = lab.end(self.role);
-        drop(end.run(BRIEF, &["ip", "route", "flush", "table", "220"])?);
-        drop(end.run(BRIEF, &["ip", "rule", "del", "pref", "220"])?);
-        drop(fs::remove_file(self.directory.join("run/charon.pid")));
-        drop(fs::remove_file(&self.socket));
+    pub fn start_again(&mut self, lab: &Lab) -> Result<()> {
         self.running = launch(lab, self.role, &self.directory)?;
         self.load()
     }

@@ -49,15 +49,27 @@ impl Gateway {
         })
     }
 
-    /// Kills it, as a power failure would, and starts it again.
+    /// Kills it, as a power failure would.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub fn kill(&mut self, lab: &Lab) -> Result<()> {
+        match self {
+            Self::Ours(daemon) => daemon.kill(),
+            Self::StrongSwan(charon) => charon.kill(lab),
+        }
+    }
+
+    /// Starts it again after [`Gateway::kill`].
     ///
     /// # Errors
     ///
     /// When it does not start.
-    pub fn restart(&mut self, lab: &Lab) -> Result<()> {
+    pub fn start_again(&mut self, lab: &Lab) -> Result<()> {
         match self {
-            Self::Ours(daemon) => daemon.restart(lab),
-            Self::StrongSwan(charon) => charon.restart(lab),
+            Self::Ours(daemon) => daemon.start_again(lab),
+            Self::StrongSwan(charon) => charon.start_again(lab),
         }
     }
 
