@@ -1,0 +1,199 @@
+//! What an SA asks of cryptography: one object that seals and one that opens, made once per SA.
+
+#[cfg(feature = "rustcrypto")]
+pub mod rustcrypto;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt::Debug;
+use core::ops::Range;
+
+use crate::error::{OpenError, SaError, SealError};
+use crate::suite::EspSuite;
+
+/// Where cryptography comes from. Passed explicitly; there is no default and no feature chooses one.
+///
+/// Composed by struct update, such as `CryptoProvider { secure_random: mine, ..rustcrypto::provider() }`.
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "struct update is how providers are composed"
+)]
+#[derive(Clone, Debug)]
+pub struct CryptoProvider {
+    /// Implementations of suites, in order of preference.
+    pub backends: &'static [&'static dyn Backend],
+    /// Where the keys of IV generators come from.
+    pub secure_random: Arc<dyn SecureRandom>,
+}
+
+impl CryptoProvider {
+    /// Whether some backend implements the suite.
+    #[must_use]
+    pub fn supports(&self, suite: EspSuite) -> bool {
+        self.backends.iter().any(|backend| backend.supports(suite))
+    }
+
+    /// The sealing half of a suite under a key, from the first backend that has it.
+    ///
+    /// # Errors
+    ///
+    /// [`SaError::UnsupportedSuite`] if none has, [`SaError::KeymatLength`] unless `keymat` is as long as the suite takes.
+    pub fn sealer(&self, suite: EspSuite, keymat: &[u8]) -> Result<Box<dyn Sealer>, SaError> {
+        check_keymat(suite, keymat)?;
+        self.backends
+            .iter()
+            .find_map(|backend| backend.sealer(suite, keymat, &*self.secure_random))
+            .ok_or(SaError::UnsupportedSuite)
+    }
+
+    /// The opening half of a suite under a key, from the first backend that has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`sealer`](Self::sealer).
+    pub fn opener(&self, suite: EspSuite, keymat: &[u8]) -> Result<Box<dyn Opener>, SaError> {
+        check_keymat(suite, keymat)?;
+        self.backends
+            .iter()
+            .find_map(|backend| backend.opener(suite, keymat))
+            .ok_or(SaError::UnsupportedSuite)
+    }
+}
+
+fn check_keymat(suite: EspSuite, keymat: &[u8]) -> Result<(), SaError> {
+    let expected = suite.keymat_len();
+    if keymat.len() == expected {
+        Ok(())
+    } else {
+        Err(SaError::KeymatLength {
+            expected,
+            got: keymat.len(),
+        })
+    }
+}
+
+/// An implementation of one or more suites.
+pub trait Backend: Debug + Send + Sync {
+    /// Whether [`sealer`](Self::sealer) and [`opener`](Self::opener) give something for the suite.
+    fn supports(&self, suite: EspSuite) -> bool;
+
+    /// The sealing half; `None` for a suite that it does not have, or if `keymat` is not [`EspSuite::keymat_len`] long.
+    fn sealer(
+        &self,
+        suite: EspSuite,
+        keymat: &[u8],
+        random: &dyn SecureRandom,
+    ) -> Option<Box<dyn Sealer>>;
+
+    /// The opening half; `None` as for [`sealer`](Self::sealer).
+    fn opener(&self, suite: EspSuite, keymat: &[u8]) -> Option<Box<dyn Opener>>;
+}
+
+/// Encrypts and authenticates packets of one SA.
+///
+/// A packet is laid out as on the wire: SPI, low half of the sequence number, IV, padded plaintext, room for the ICV.
+pub trait Sealer: Debug + Send + Sync {
+    /// Writes the IV for the packet of that number; no two numbers have the same, and where the cipher wants IVs that nobody can predict, nobody can.
+    fn write_iv(&self, sequence: u64, iv: &mut [u8]);
+
+    /// Encrypts in place under the IV that is in the packet and writes the ICV. Of `sequence` only an extended number's high half counts.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError::Refused`] if the packet is not laid out for the suite or longer than the cipher takes.
+    fn seal(&self, sequence: u64, packet: &mut [u8]) -> Result<(), SealError>;
+}
+
+/// Verifies and decrypts packets of one SA.
+pub trait Opener: Debug + Send + Sync {
+    /// Verifies the ICV of a whole ESP packet and then decrypts it in place; gives the range of the padded plaintext. Of `sequence` only an extended
+    /// number's high half counts.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Truncated`] or [`OpenError::Misaligned`] if the packet cannot be of the suite, [`OpenError::BadIcv`] if it is not authentic. The octets
+    /// of the packet are unspecified afterwards.
+    fn open(&self, sequence: u64, packet: &mut [u8]) -> Result<Range<usize>, OpenError>;
+}
+
+/// Random octets that nobody can predict.
+pub trait SecureRandom: Debug + Send + Sync {
+    /// Fills all of `octets`.
+    fn fill(&self, octets: &mut [u8]);
+}
+
+/// The parts of an ESP packet, for backends.
+#[derive(Debug)]
+pub(crate) struct Parts<'a> {
+    /// SPI and low half of the sequence number.
+    pub(crate) header: &'a mut [u8; 8],
+    pub(crate) iv: &'a mut [u8],
+    /// Padded plaintext, or ciphertext.
+    pub(crate) body: &'a mut [u8],
+    pub(crate) icv: &'a mut [u8],
+}
+
+impl<'a> Parts<'a> {
+    /// Splits a packet; `None` if it is too short.
+    pub(crate) fn split(packet: &'a mut [u8], iv_len: usize, icv_len: usize) -> Option<Self> {
+        let (header, rest) = packet.split_first_chunk_mut::<8>()?;
+        let (iv, rest) = rest.split_at_mut_checked(iv_len)?;
+        let (body, icv) = rest.split_at_mut_checked(rest.len().checked_sub(icv_len)?)?;
+        Some(Self {
+            header,
+            iv,
+            body,
+            icv,
+        })
+    }
+}
+
+/// The high half of an extended sequence number as the ICV covers it, RFC 4303 section 2.2.1; empty without ESN.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HighHalf {
+    octets: [u8; 4],
+    len: usize,
+}
+
+impl HighHalf {
+    pub(crate) const fn of(suite: EspSuite, sequence: u64) -> Self {
+        let [h0, h1, h2, h3, ..] = sequence.to_be_bytes();
+        Self {
+            octets: [h0, h1, h2, h3],
+            len: if suite.esn() { 4 } else { 0 },
+        }
+    }
+
+    pub(crate) fn octets(&self) -> &[u8] {
+        self.octets.get(..self.len).unwrap_or(&[])
+    }
+}
+
+/// What a combined mode authenticates beside the plaintext, RFC 4106 section 5: SPI and sequence number, all 64 bits of an extended one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AssociatedData {
+    octets: [u8; 12],
+    len: usize,
+}
+
+impl AssociatedData {
+    pub(crate) const fn new(suite: EspSuite, sequence: u64, header: [u8; 8]) -> Self {
+        let [s0, s1, s2, s3, l0, l1, l2, l3] = header;
+        let [h0, h1, h2, h3, ..] = sequence.to_be_bytes();
+        if suite.esn() {
+            Self {
+                octets: [s0, s1, s2, s3, h0, h1, h2, h3, l0, l1, l2, l3],
+                len: 12,
+            }
+        } else {
+            Self {
+                octets: [s0, s1, s2, s3, l0, l1, l2, l3, 0, 0, 0, 0],
+                len: 8,
+            }
+        }
+    }
+
+    pub(crate) fn octets(&self) -> &[u8] {
+        self.octets.get(..self.len).unwrap_or(&[])
+    }
+}
