@@ -1,0 +1,130 @@
+//! Hash functions and the keyed prf made of them.
+
+use core::fmt;
+use core::ops::Deref;
+
+use zeroize::Zeroize as _;
+
+use crate::secret::constant_time_eq;
+use crate::wire::numbers::HashAlgorithm;
+
+/// A hash function and its HMAC, which is IKE's prf (RFC 2409 section 4: no other prf was ever
+/// negotiable).
+pub trait Hash: Send + Sync + fmt::Debug {
+    /// The number by which it is negotiated.
+    fn algorithm(&self) -> HashAlgorithm;
+
+    /// Octets of a digest, at most [`Digest::MAX_LEN`].
+    fn output_len(&self) -> usize;
+
+    /// The hash of the parts one after the other.
+    fn hash(&self, parts: &[&[u8]]) -> Digest;
+
+    /// The HMAC of the parts one after the other, RFC 2104, under a key of any length.
+    fn prf(&self, key: &[u8], parts: &[&[u8]]) -> Digest;
+}
+
+/// Result of a hash or a prf. Since prf results are keys, it is wiped when dropped, compared in
+/// constant time, and printed as a length only.
+#[derive(Clone)]
+pub struct Digest {
+    /// Invariant: zero from `len` on.
+    octets: [u8; Self::MAX_LEN],
+    len: u8,
+}
+
+impl Digest {
+    /// Octets of the longest digest: SHA2-512's.
+    pub const MAX_LEN: usize = 64;
+
+    /// Wraps the result of a primitive. Does not compile for more than [`MAX_LEN`](Self::MAX_LEN).
+    pub fn new<const N: usize>(octets: [u8; N]) -> Self {
+        const { assert!(N <= Self::MAX_LEN, "a digest has at most 64 octets") }
+        let mut digest = Self {
+            octets: [0; Self::MAX_LEN],
+            len: 0,
+        };
+        for (to, from) in digest.octets.iter_mut().zip(octets) {
+            *to = from;
+            digest.len += 1;
+        }
+        digest
+    }
+
+    /// Copies the result of a primitive, at most [`MAX_LEN`](Self::MAX_LEN) octets of it.
+    #[cfg(feature = "rustcrypto")]
+    pub(crate) fn copy_of(octets: &[u8]) -> Self {
+        let mut digest = Self {
+            octets: [0; Self::MAX_LEN],
+            len: 0,
+        };
+        for (to, from) in digest.octets.iter_mut().zip(octets) {
+            *to = *from;
+            digest.len += 1;
+        }
+        digest
+    }
+
+    /// The octets.
+    pub fn as_slice(&self) -> &[u8] {
+        let (octets, _) = self.octets.split_at(usize::from(self.len));
+        octets
+    }
+
+    /// Whether `received` is exactly this digest, in constant time. A truncated or an empty hash
+    /// never is.
+    pub fn verify(&self, received: &[u8]) -> bool {
+        constant_time_eq(self.as_slice(), received)
+    }
+}
+
+impl Deref for Digest {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl Drop for Digest {
+    fn drop(&mut self) {
+        self.octets.zeroize();
+    }
+}
+
+impl Eq for Digest {}
+
+impl PartialEq for Digest {
+    fn eq(&self, other: &Self) -> bool {
+        self.verify(other.as_slice())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({} octets)", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_whole_digest_verifies() {
+        let digest = Digest::new([1, 2, 3, 4]);
+        assert!(digest.verify(&[1, 2, 3, 4]));
+        assert!(!digest.verify(&[1, 2, 3]));
+        assert!(!digest.verify(&[1, 2, 3, 4, 0]));
+        assert!(!digest.verify(&[1, 2, 3, 5]));
+        assert!(!digest.verify(&[]));
+    }
+
+    #[test]
+    fn debug_shows_the_length_only() {
+        assert_eq!(
+            format!("{:?}", Digest::new([0xcd; 20])),
+            "Digest(20 octets)"
+        );
+    }
+}

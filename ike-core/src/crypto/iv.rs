@@ -1,0 +1,65 @@
+//! Initialization vectors, RFC 2409 appendix B.
+
+use super::Hash;
+use crate::message_id::MessageId;
+
+/// The IV for the next message of one exchange: the last ciphertext block of the message before.
+///
+/// A value, not a state: [`MessageCipher`](super::MessageCipher) returns the IV that follows a
+/// message, and the caller keeps it only once that message has proved authentic. A forged or
+/// damaged message thus leaves the chain as it was.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Iv {
+    /// Invariant: zero from `len` on.
+    octets: [u8; Self::MAX_LEN],
+    len: u8,
+}
+
+impl Iv {
+    /// Octets of the longest block of a cipher.
+    pub const MAX_LEN: usize = 16;
+
+    /// The IV of phase 1: `hash(g^xi | g^xr)`, cut to the length of a block. In aggressive mode,
+    /// message 3 is the first to use it, and if that is sent in clear it remains the base of all
+    /// phase 2 IVs. Both values are as they were in the Key Exchange payloads.
+    pub fn phase_one(hash: &dyn Hash, block_len: usize, g_xi: &[u8], g_xr: &[u8]) -> Self {
+        Self::cut(&hash.hash(&[g_xi, g_xr]), block_len)
+    }
+
+    /// The first IV of an exchange under an ISAKMP SA: `hash(last phase 1 block | M-ID)`. `self` is
+    /// the IV with which phase 1 ended. Each exchange has its own, which then chains within it.
+    #[must_use]
+    pub fn phase_two(&self, hash: &dyn Hash, message_id: MessageId) -> Self {
+        let digest = hash.hash(&[self.as_slice(), &message_id.octets()]);
+        Self::cut(&digest, usize::from(self.len))
+    }
+
+    /// Takes an IV as it is, at most [`MAX_LEN`](Self::MAX_LEN) octets of it.
+    pub fn from_slice(octets: &[u8]) -> Self {
+        Self::cut(octets, octets.len())
+    }
+
+    /// The octets, as many as the cipher's block has.
+    pub fn as_slice(&self) -> &[u8] {
+        let (octets, _) = self.octets.split_at(usize::from(self.len));
+        octets
+    }
+
+    /// The last block of `ciphertext`.
+    pub(crate) fn last_block(ciphertext: &[u8], block_len: usize) -> Option<Self> {
+        let start = ciphertext.len().checked_sub(block_len)?;
+        ciphertext.get(start..).map(Self::from_slice)
+    }
+
+    fn cut(from: &[u8], len: usize) -> Self {
+        let mut iv = Self {
+            octets: [0; Self::MAX_LEN],
+            len: 0,
+        };
+        for (to, octet) in iv.octets.iter_mut().zip(from).take(len) {
+            *to = *octet;
+            iv.len += 1;
+        }
+        iv
+    }
+}

@@ -1,0 +1,174 @@
+//! Keys and hashes of an ISAKMP SA, RFC 2409 section 5 and appendix B.
+
+use super::{Digest, Hash, SharedSecret};
+use crate::cookie::CookiePair;
+use crate::message_id::MessageId;
+use crate::secret::SecretBytes;
+
+/// SKEYID with pre-shared keys: `prf(pre-shared-key, Ni_b | Nr_b)`, RFC 2409 section 5.
+///
+/// It needs no Diffie-Hellman, and neither do [`hash_i`](Self::hash_i) and
+/// [`hash_r`](Self::hash_r): a responder can answer before it has computed g^xy.
+#[derive(Clone, Debug)]
+pub struct Skeyid {
+    hash: &'static dyn Hash,
+    skeyid: Digest,
+}
+
+/// What HASH_I and HASH_R cover, RFC 2409 section 5, as it was sent and received: the bodies of
+/// the payloads without their generic headers, never encoded anew.
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "the list of RFC 2409 section 5, for ever"
+)]
+#[derive(Clone, Copy, Debug)]
+pub struct ExchangeInputs<'a> {
+    /// Body of the initiator's Key Exchange payload.
+    pub g_xi: &'a [u8],
+    /// Body of the responder's Key Exchange payload.
+    pub g_xr: &'a [u8],
+    /// Both cookies.
+    pub cookies: CookiePair,
+    /// Body of the initiator's SA payload: the whole offer.
+    pub sai_b: &'a [u8],
+    /// Body of the initiator's Identification payload.
+    pub idii_b: &'a [u8],
+    /// Body of the responder's Identification payload.
+    pub idir_b: &'a [u8],
+}
+
+impl Skeyid {
+    /// Derives SKEYID from a pre-shared key and the bodies of both Nonce payloads.
+    pub fn from_pre_shared_key(
+        hash: &'static dyn Hash,
+        pre_shared_key: &[u8],
+        ni_b: &[u8],
+        nr_b: &[u8],
+    ) -> Self {
+        Self {
+            hash,
+            skeyid: hash.prf(pre_shared_key, &[ni_b, nr_b]),
+        }
+    }
+
+    /// `HASH_I = prf(SKEYID, g^xi | g^xr | CKY-I | CKY-R | SAi_b | IDii_b)`.
+    pub fn hash_i(&self, inputs: &ExchangeInputs<'_>) -> Digest {
+        self.hash.prf(
+            &self.skeyid,
+            &[
+                inputs.g_xi,
+                inputs.g_xr,
+                &inputs.cookies.initiator().octets(),
+                &inputs.cookies.responder().octets(),
+                inputs.sai_b,
+                inputs.idii_b,
+            ],
+        )
+    }
+
+    /// `HASH_R = prf(SKEYID, g^xr | g^xi | CKY-R | CKY-I | SAi_b | IDir_b)`.
+    pub fn hash_r(&self, inputs: &ExchangeInputs<'_>) -> Digest {
+        self.hash.prf(
+            &self.skeyid,
+            &[
+                inputs.g_xr,
+                inputs.g_xi,
+                &inputs.cookies.responder().octets(),
+                &inputs.cookies.initiator().octets(),
+                inputs.sai_b,
+                inputs.idir_b,
+            ],
+        )
+    }
+
+    /// Derives SKEYID_d, SKEYID_a and SKEYID_e, RFC 2409 section 5.
+    pub fn session_keys(&self, g_xy: &SharedSecret, cookies: CookiePair) -> SessionKeys {
+        let (g_xy, cookies) = (g_xy.as_slice(), &cookies.octets()[..]);
+        let prf = |parts: &[&[u8]]| self.hash.prf(&self.skeyid, parts);
+        let skeyid_d = prf(&[g_xy, cookies, &[0]]);
+        let skeyid_a = prf(&[&skeyid_d, g_xy, cookies, &[1]]);
+        let skeyid_e = prf(&[&skeyid_a, g_xy, cookies, &[2]]);
+        SessionKeys {
+            hash: self.hash,
+            skeyid_d,
+            skeyid_a,
+            skeyid_e,
+        }
+    }
+
+    /// SKEYID itself.
+    pub const fn as_digest(&self) -> &Digest {
+        &self.skeyid
+    }
+}
+
+/// The keys of an ISAKMP SA and the hashes that protect the exchanges under it.
+#[derive(Clone, Debug)]
+pub struct SessionKeys {
+    hash: &'static dyn Hash,
+    skeyid_d: Digest,
+    skeyid_a: Digest,
+    skeyid_e: Digest,
+}
+
+impl SessionKeys {
+    /// The negotiated hash.
+    pub const fn hash(&self) -> &'static dyn Hash {
+        self.hash
+    }
+
+    /// SKEYID_d, from which the keys of IPsec SAs are derived.
+    pub const fn skeyid_d(&self) -> &Digest {
+        &self.skeyid_d
+    }
+
+    /// SKEYID_a, which authenticates messages.
+    pub const fn skeyid_a(&self) -> &Digest {
+        &self.skeyid_a
+    }
+
+    /// SKEYID_e, from which the key for messages is derived.
+    pub const fn skeyid_e(&self) -> &Digest {
+        &self.skeyid_e
+    }
+
+    /// The key for the cipher of messages, RFC 2409 appendix B: the first octets of SKEYID_e if it
+    /// has enough, and else of `K1 | K2 | ..` with `K1 = prf(SKEYID_e, 0)` and
+    /// `K2 = prf(SKEYID_e, K1)`.
+    pub fn cipher_key(&self, len: usize) -> SecretBytes {
+        if let Some(key) = self.skeyid_e.get(..len) {
+            return SecretBytes::from(key);
+        }
+        let mut key = Vec::with_capacity(len + Digest::MAX_LEN);
+        let mut block = self.hash.prf(&self.skeyid_e, &[&[0]]);
+        while key.len() < len && !block.is_empty() {
+            key.extend_from_slice(&block);
+            block = self.hash.prf(&self.skeyid_e, &[&block]);
+        }
+        key.truncate(len);
+        SecretBytes::new(key)
+    }
+
+    /// `HASH(1) = prf(SKEYID_a, M-ID | SA | Ni [| KE] [| IDci | IDcr])` of quick mode, and the hash
+    /// of an Informational exchange `prf(SKEYID_a, M-ID | N/D)`: in either case over all payloads
+    /// after the Hash, as sent, without padding
+    /// ([`Payloads::octets_after_first`](crate::wire::Payloads::octets_after_first)).
+    pub fn hash_1(&self, message_id: MessageId, payloads_after_hash: &[u8]) -> Digest {
+        self.hash
+            .prf(&self.skeyid_a, &[&message_id.octets(), payloads_after_hash])
+    }
+
+    /// `HASH(2) = prf(SKEYID_a, M-ID | Ni_b | SA | Nr [| KE] [| IDci | IDcr])`.
+    pub fn hash_2(&self, message_id: MessageId, ni_b: &[u8], payloads_after_hash: &[u8]) -> Digest {
+        self.hash.prf(
+            &self.skeyid_a,
+            &[&message_id.octets(), ni_b, payloads_after_hash],
+        )
+    }
+
+    /// `HASH(3) = prf(SKEYID_a, 0 | M-ID | Ni_b | Nr_b)`.
+    pub fn hash_3(&self, message_id: MessageId, ni_b: &[u8], nr_b: &[u8]) -> Digest {
+        self.hash
+            .prf(&self.skeyid_a, &[&[0], &message_id.octets(), ni_b, nr_b])
+    }
+}

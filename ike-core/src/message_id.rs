@@ -1,0 +1,53 @@
+//! Message ID of the ISAKMP header, RFC 2408 section 3.1.
+
+use core::fmt;
+
+use crate::crypto::SecureRandom;
+
+/// Names one exchange under an ISAKMP SA. Zero during phase 1.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct MessageId(u32);
+
+impl MessageId {
+    /// The Message ID of phase 1.
+    pub const PHASE_ONE: Self = Self(0);
+
+    /// Takes a value in host order.
+    pub const fn new(value: u32) -> Self {
+        Self(value)
+    }
+
+    /// Draws a value that is not zero. Uniqueness within the ISAKMP SA is the caller's to see to.
+    pub fn generate(random: &dyn SecureRandom) -> Self {
+        let mut octets = [0; 4];
+        random.fill(&mut octets);
+        Self(u32::from_be_bytes(octets).max(1))
+    }
+
+    /// The value in host order.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// The four octets on the wire, which the hashes cover as `M-ID`.
+    pub const fn octets(self) -> [u8; 4] {
+        self.0.to_be_bytes()
+    }
+
+    /// Whether this is phase 1.
+    pub const fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MessageId({self})")
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
