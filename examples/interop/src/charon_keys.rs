@@ -104,19 +104,19 @@ fn esp_line(spi: &str, encryption: &str, integrity: &str) -> Result<String> {
     ))
 }
 
-/// The octets below a line that announces them: "  16: 2A 27 D8 3D    *'.=".
+/// The octets below a line that announces them.
 fn dump(log: &str, announced: usize) -> String {
-    log.lines()
-        .skip(announced + 1)
-        .map_while(|line| {
-            let (_, after) = line.split_once(": ")?;
-            let (octets, _) = after.split_once("  ")?;
-            octets
-                .split(' ')
-                .all(|octet| octet.len() == 2 && u8::from_str_radix(octet, 16).is_ok())
-                .then(|| octets.replace(' ', ""))
-        })
-        .collect()
+    log.lines().skip(announced + 1).map_while(octets).collect()
+}
+
+/// The octets of a line of a dump: "  16: 2A 27 D8 3D    *'.=".
+pub fn octets(line: &str) -> Option<String> {
+    let (_, after) = line.split_once(": ")?;
+    let (octets, _) = after.split_once("  ")?;
+    octets
+        .split(' ')
+        .all(|octet| octet.len() == 2 && u8::from_str_radix(octet, 16).is_ok())
+        .then(|| octets.replace(' ', ""))
 }
 
 #[cfg(test)]

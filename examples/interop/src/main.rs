@@ -28,6 +28,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 
+use crate::lab::Role;
 use crate::runner::{Case, Runner};
 
 /// Tests of the daemons against strongSwan and tshark, in network namespaces (needs root).
@@ -91,8 +92,8 @@ struct RunArguments {
     keep: bool,
 }
 
-fn main() -> Result<ExitCode> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
         Command::Run(arguments) => run(arguments),
         Command::List(selection) => {
             for case in selection.cases() {
@@ -100,7 +101,11 @@ fn main() -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-    }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("interop: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 fn run(arguments: RunArguments) -> Result<ExitCode> {
@@ -122,7 +127,7 @@ fn run(arguments: RunArguments) -> Result<ExitCode> {
         jobs,
         keep,
     };
-    check_machine()?;
+    check_machine(&runner)?;
     clock::heed_signals()?;
     let start = clock::now();
     let outcome = runner.run(&cases)?;
@@ -153,9 +158,18 @@ fn binaries(given: Option<PathBuf>) -> Result<PathBuf> {
 }
 
 /// Says at once what would otherwise fail case by case.
-fn check_machine() -> Result<()> {
+fn check_machine(runner: &Runner) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("network namespaces need root");
+    }
+    for role in [Role::Branch, Role::Hub] {
+        if !runner.binaries.join(role.label()).exists() {
+            bail!(
+                "no `{}` in {}: cargo build --release -p daemons, or --bin-dir",
+                role.label(),
+                runner.binaries.display()
+            );
+        }
     }
     strongswan::installed()?;
     for program in [

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::charon_keys::octets;
 use crate::clock;
 use crate::site::Site;
 
@@ -17,6 +18,9 @@ use crate::site::Site;
 const SHOWN_LINES: usize = 25;
 /// How many failed cases are shown with their logs.
 const SHOWN_CASES: usize = 5;
+
+/// Which logs are shown.
+const SHOWN_FILES: [&str; 2] = ["log", "charon.log"];
 
 type Body = Box<dyn Fn(&Site) -> Result<String> + Send + Sync>;
 
@@ -107,13 +111,13 @@ impl Runner {
             }
         });
         let failures = failures.into_inner().unwrap_or_default();
+        clock::go_on()?;
         for (name, logs) in failures.iter().take(SHOWN_CASES) {
             show(name, logs);
         }
         if failures.is_empty() && !self.keep {
             drop(fs::remove_dir(&self.root));
         }
-        clock::go_on()?;
         Ok(Outcome {
             passed: cases.len() - failures.len(),
             failed: failures.len(),
@@ -171,13 +175,17 @@ fn show(name: &str, directory: &Path) {
         if path.is_dir() {
             show(name, &path);
         } else if path
-            .extension()
-            .is_none_or(|extension| extension == "log" || extension == "toml")
+            .file_name()
+            .is_some_and(|file| SHOWN_FILES.iter().any(|shown| file == *shown))
             && let Ok(text) = fs::read_to_string(&path)
         {
             println!("\n---- {name}: end of {}", path.display());
-            let skipped = text.lines().count().saturating_sub(SHOWN_LINES);
-            for line in text.lines().skip(skipped) {
+            // Without charon's dumps of keys and hashes.
+            let lines: Vec<&str> = text
+                .lines()
+                .filter(|line| octets(line).is_none() && !line.contains(" bytes @ 0x"))
+                .collect();
+            for line in lines.iter().skip(lines.len().saturating_sub(SHOWN_LINES)) {
                 println!("     {line}");
             }
         }
