@@ -1,2 +1,45 @@
-//! trigger
+//! Keeps unattended IPsec branches reachable.
+//!
+//! A branch that joins its hub by IKEv1 aggressive mode, from an address the hub cannot know, is
+//! the only side that can begin; once it has rebooted, nothing does. This crate composes
+//! [`ike_core`], [`esp_core`] and [`ntp_core`] into a [`Branch`] that always begins, never gives
+//! up and proves every pair of subnets with a probe of its own, and into a [`Hub`] that is
+//! ready for all of its branches at once. Both are sans-IO: no socket, thread or clock.
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod branch;
+mod config;
+mod data_path;
+mod error;
+mod event;
+mod handoff;
+mod hold;
+mod hub;
+mod jitter;
+mod negotiation;
+mod pair;
+mod probe;
+mod proof;
+mod roll_call;
+mod schedule;
+mod status;
+mod transmit;
+mod wall_clock;
+
+pub use branch::Branch;
+pub use config::{
+    BranchConfig, BranchConfigBuilder, ConfigError, CryptoProvider, EspKeyLog, HubConfig,
+    HubConfigBuilder, MemberConfig, PairConfig, ProbeMode, Timing, Trigger,
+};
+pub use data_path::{Encapsulated, MAX_OVERHEAD, Received};
+pub use error::{DatagramError, DropReason, EncapsulateError};
+pub use event::{Event, Failure, MemberId, PairDownReason, PairId};
+pub use hub::{Hub, MemberError};
+pub use roll_call::RollEntry;
+pub use status::{MemberStatus, PairState, PairStatus, Stats};
+pub use transmit::{Carrier, Path, Transmit};
+
+pub use esp_core::Subnet;
+pub use {esp_core, ike_core, ntp_core};

@@ -1,0 +1,846 @@
+//! The branch: the only side that can begin, and that never gives up.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+use std::time::Instant;
+
+use esp_core::encapsulation::{UdpPayload, classify};
+use ike_core::{DisconnectReason, Endpoint, PairIndex, PhaseOneError};
+use ntp_core::{NtpTimestamp, Purpose};
+
+use crate::config::{BranchConfig, ProbeMode};
+use crate::data_path::{Arrival, DataPath, Encapsulated, Received, Usage};
+use crate::error::{DatagramError, EncapsulateError};
+use crate::event::{Event, Failure, MemberId, PairDownReason, PairId};
+use crate::jitter::Jitter;
+use crate::negotiation::Negotiations;
+use crate::probe::Probe;
+use crate::schedule::{Due, Schedule};
+use crate::status::{MemberStatus, PairStatus, Stats};
+use crate::transmit::Transmit;
+use crate::wall_clock::WallClock;
+
+/// A branch has one peer: its hub.
+const HUB: MemberId = MemberId(0);
+
+/// Schedules are run this often in one step at most.
+const MAX_ROUNDS: usize = 4;
+
+/// Events that wait for the driver at most; beyond it the oldest goes.
+const MAX_EVENTS: usize = 1024;
+
+/// A branch, sans-IO: keeps every pair reachable from its hub.
+///
+/// It follows the contract of every machine of this suite: time is an argument, inputs never
+/// block or panic, outputs are polled, and a driver that sleeps exactly until
+/// [`poll_timeout`](Self::poll_timeout) is correct. It rests until
+/// [`handle_link_up`](Self::handle_link_up).
+#[derive(Debug)]
+pub struct Branch {
+    config: Arc<BranchConfig>,
+    endpoint: Endpoint,
+    data_path: DataPath,
+    /// The hub within ike-core, once a link has been up.
+    peer: Option<ike_core::PeerId>,
+    local: Option<IpAddr>,
+    /// Which of the configured hubs is in use.
+    hub: usize,
+    ike_up: bool,
+    last_failure: Option<Failure>,
+    lines: Vec<Line>,
+    negotiations: Negotiations,
+    jitter: Jitter,
+    wall_clock: WallClock,
+    doubted: Option<Instant>,
+    events: VecDeque<Event>,
+    now: Instant,
+}
+
+/// What keeps one pair up.
+#[derive(Debug)]
+struct Line {
+    pair: PairId,
+    schedule: Schedule,
+    probe: Probe,
+    mode: ProbeMode,
+}
+
+impl Branch {
+    /// A branch without a link: it sends nothing yet.
+    ///
+    /// `wall` is what the wall clock reads at `now`; it need not be right.
+    #[must_use]
+    pub fn new(config: Arc<BranchConfig>, now: Instant, wall: NtpTimestamp) -> Self {
+        let mut data_path = DataPath::new(
+            config.crypto.clone(),
+            config.timing.clone(),
+            config.replay_window,
+            config.key_log.clone(),
+        );
+        let random = &config.crypto.ntp.secure_random;
+        let lines: Vec<Line> = (0_u16..)
+            .zip(&config.pairs)
+            .filter_map(|(index, pair)| {
+                let trigger = pair.trigger()?;
+                Some(Line {
+                    pair: data_path.add_pair(pair.clone(), HUB, PairIndex::new(index)),
+                    schedule: Schedule::new(trigger.mode),
+                    probe: Probe::new(trigger, Arc::clone(random), now).ok()?,
+                    mode: trigger.mode,
+                })
+            })
+            .collect();
+        Self {
+            endpoint: Endpoint::new(config.endpoint.clone(), now),
+            data_path,
+            peer: None,
+            local: None,
+            hub: 0,
+            ike_up: false,
+            last_failure: None,
+            negotiations: Negotiations::new(lines.len()),
+            lines,
+            jitter: Jitter::new(Arc::clone(random)),
+            wall_clock: WallClock::new(now, wall),
+            doubted: None,
+            events: VecDeque::new(),
+            now,
+            config,
+        }
+    }
+
+    /// The link is up, and `local` is the own address towards the hub: the schedule begins anew.
+    ///
+    /// With the address that is in use already, the path may still have changed: every pair is
+    /// probed at once and IKE's liveness check is brought forward. With another one everything
+    /// is negotiated anew.
+    pub fn handle_link_up(&mut self, now: Instant, local: IpAddr) {
+        let now = self.advance(now);
+        if self.local == Some(local) && self.ike_up {
+            self.doubt(now);
+        } else {
+            self.local = Some(local);
+            self.use_hub(now);
+            let first = self.jitter.up_to(self.config.timing.link_up_jitter);
+            self.arm(now, first);
+        }
+        self.settle(now);
+    }
+
+    /// The link is gone: nothing is sent until it is back. What was negotiated is kept.
+    pub fn handle_link_down(&mut self, now: Instant) {
+        let now = self.advance(now);
+        self.local = None;
+        for index in 0..self.lines.len() {
+            if let Some(line) = self.lines.get_mut(index) {
+                line.schedule.rest();
+                let pair = line.pair;
+                self.pair_down(pair, PairDownReason::LinkDown);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Says what the wall clock reads at `now`. Only timestamps of probes depend on it.
+    pub fn handle_wall_clock(&mut self, now: Instant, wall: NtpTimestamp) {
+        let now = self.advance(now);
+        self.wall_clock = WallClock::new(now, wall);
+    }
+
+    /// Takes a UDP datagram from the outer network: IKE, UDP-encapsulated ESP or a keepalive.
+    ///
+    /// `contents` is the UDP payload; it is decrypted in place and holds unspecified octets
+    /// after an error.
+    ///
+    /// # Errors
+    ///
+    /// [`DatagramError`] says why it was dropped; it is counted, and nothing established is
+    /// disturbed.
+    pub fn handle_datagram<'a>(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        destination: SocketAddr,
+        contents: &'a mut [u8],
+    ) -> Result<Received<'a>, DatagramError> {
+        let now = self.advance(now);
+        if destination.port() == self.config.endpoint.nat_port() {
+            match classify(contents) {
+                UdpPayload::Esp => return self.esp(now, source, contents),
+                UdpPayload::Keepalive => return Ok(Received::Consumed),
+                UdpPayload::Ike(_) => {}
+                UdpPayload::Malformed => return Err(self.dropped(DatagramError::Malformed)),
+            }
+        }
+        let datagram = ike_core::Datagram {
+            source,
+            destination,
+            contents,
+        };
+        let taken = self.endpoint.handle_datagram(now, datagram);
+        self.settle(now);
+        match taken {
+            Ok(()) => Ok(Received::Consumed),
+            Err(error) => Err(self.dropped(DatagramError::Ike(error))),
+        }
+    }
+
+    /// Takes an ESP packet that came right above IP (protocol 50), from the SPI on.
+    ///
+    /// # Errors
+    ///
+    /// As for [`handle_datagram`](Self::handle_datagram).
+    pub fn handle_esp<'a>(
+        &mut self,
+        now: Instant,
+        source: IpAddr,
+        _destination: IpAddr,
+        esp: &'a mut [u8],
+    ) -> Result<Received<'a>, DatagramError> {
+        let now = self.advance(now);
+        self.esp(now, SocketAddr::new(source, 0), esp)
+    }
+
+    /// Seals an inner packet into `out`, which must be [`MAX_OVERHEAD`](crate::MAX_OVERHEAD)
+    /// octets longer than the packet; or holds it and triggers the negotiation.
+    ///
+    /// # Errors
+    ///
+    /// [`EncapsulateError`] says why the packet was dropped.
+    pub fn encapsulate(
+        &mut self,
+        now: Instant,
+        packet: &[u8],
+        out: &mut [u8],
+    ) -> Result<Encapsulated, EncapsulateError> {
+        let now = self.advance(now);
+        let sent = self.data_path.encapsulate(now, packet, out)?;
+        if let Encapsulated::Held { pair } = sent {
+            self.want(now, pair);
+            self.settle(now);
+        }
+        Ok(sent)
+    }
+
+    /// Does what time has made due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.advance(now);
+        self.endpoint.handle_timeout(now);
+        self.settle(now);
+        // What falls due at once by what has just been done is done as well, within bounds.
+        for _ in 0..MAX_ROUNDS {
+            for index in 0..self.lines.len() {
+                self.run_schedule(now, index);
+            }
+            self.settle(now);
+            if self
+                .lines
+                .iter()
+                .all(|line| line.schedule.next().is_none_or(|next| now < next))
+            {
+                break;
+            }
+        }
+    }
+
+    /// The next datagram to send.
+    #[must_use]
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.data_path.poll_transmit()
+    }
+
+    /// The next fact.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.data_path.has_transmits() || !self.events.is_empty() {
+            return Some(self.now);
+        }
+        let schedules = self.lines.iter().filter_map(|line| line.schedule.next());
+        let holds = (0..)
+            .zip(&self.lines)
+            .filter_map(|(index, line)| self.next_hold(index, line));
+        schedules
+            .chain(holds)
+            .chain(self.endpoint.poll_timeout())
+            .min()
+    }
+
+    /// When held packets are too old, or their pair may be negotiated again.
+    fn next_hold(&self, index: usize, line: &Line) -> Option<Instant> {
+        let too_old = self
+            .data_path
+            .pair(line.pair)?
+            .hold
+            .next(&self.config.timing)?;
+        let retry = self
+            .negotiations
+            .not_before(index)
+            .filter(|at| self.now < *at);
+        Some(retry.map_or(too_old, |retry| retry.min(too_old)))
+    }
+
+    /// Tells the hub that it leaves, and stops probing.
+    pub fn close(&mut self, now: Instant) {
+        let now = self.advance(now);
+        for line in &mut self.lines {
+            line.schedule.rest();
+        }
+        self.endpoint.close(now);
+        self.settle(now);
+    }
+
+    /// After [`close`](Self::close): whether everything has been said.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.endpoint.is_drained() && !self.data_path.has_transmits()
+    }
+
+    /// Every configured pair, up or not.
+    pub fn pairs(&self) -> impl Iterator<Item = PairStatus<'_>> {
+        self.data_path
+            .pairs()
+            .map(|(id, pair)| pair.status(id, self.now, &self.config.timing))
+    }
+
+    /// The hub in use.
+    #[must_use]
+    pub fn hub(&self) -> MemberStatus<'_> {
+        let sa = self.peer.and_then(|peer| self.endpoint.ike_sa(peer));
+        MemberStatus {
+            id: HUB,
+            identity: self.config.ike.remote(),
+            address: sa
+                .as_ref()
+                .map_or_else(|| self.hub_address(), |sa| Some(sa.remote)),
+            nat: sa.as_ref().is_some_and(|sa| sa.nat.local || sa.nat.remote),
+            ike: self.ike_up,
+            legacy: sa.is_some_and(|sa| sa.proposal.is_legacy()),
+            last_failure: self.last_failure.as_ref(),
+        }
+    }
+
+    /// Counters since the branch was made.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.data_path.stats
+    }
+
+    /// Counters of ike-core.
+    #[must_use]
+    pub fn ike_stats(&self) -> &ike_core::Stats {
+        self.endpoint.stats()
+    }
+
+    /// An older `now` counts as the newest seen.
+    fn advance(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    fn hub_address(&self) -> Option<SocketAddr> {
+        self.config.hubs.get(self.hub).copied()
+    }
+
+    /// Makes IKE use the current hub over the current link.
+    fn use_hub(&mut self, now: Instant) {
+        let Some((local, remote)) = self.local.zip(self.hub_address()) else {
+            return;
+        };
+        let local = SocketAddr::new(local, self.config.ike_port);
+        match self.peer {
+            Some(peer) => self.endpoint.set_path(now, peer, local, remote),
+            None => {
+                self.peer =
+                    Some(
+                        self.endpoint
+                            .add_peer(now, Arc::clone(&self.config.ike), local, remote),
+                    )
+            }
+        }
+        self.negotiations.reset();
+    }
+
+    /// Begins the schedules anew: the first pair after `first`, each further one a little later.
+    fn arm(&mut self, now: Instant, first: Duration) {
+        if self.local.is_none() {
+            return;
+        }
+        let mut delay = first;
+        for line in &mut self.lines {
+            line.schedule.arm(now, delay);
+            delay += self.config.timing.pair_spacing;
+        }
+    }
+
+    /// Something speaks against the path: probe every pair, ask the hub whether it lives.
+    fn doubt(&mut self, now: Instant) {
+        for line in &mut self.lines {
+            line.schedule.doubt(now, &self.config.timing);
+            line.schedule
+                .rearm(now, Duration::ZERO, &self.config.timing);
+        }
+        self.check_liveness(now);
+    }
+
+    fn check_liveness(&mut self, now: Instant) {
+        if let Some(peer) = self.peer.filter(|_| self.ike_up) {
+            self.endpoint.check_liveness(now, peer);
+        }
+    }
+
+    fn line(&self, pair: PairId) -> Option<usize> {
+        self.lines.iter().position(|line| line.pair == pair)
+    }
+
+    /// A pair wants an SA.
+    fn want(&mut self, now: Instant, pair: PairId) {
+        let Some(index) = self.line(pair) else { return };
+        if self.local.is_some() && self.negotiations.want(now, index, &self.config.timing) {
+            self.acquire(now, index);
+        }
+    }
+
+    fn acquire(&mut self, now: Instant, index: usize) {
+        let pair = self
+            .lines
+            .get(index)
+            .and_then(|line| self.data_path.pair(line.pair));
+        let Some((peer, pair)) = self.peer.zip(pair) else {
+            return;
+        };
+        if self.endpoint.acquire(now, peer, pair.index).is_err() {
+            self.negotiations
+                .failed(now, index, &self.config.timing, &self.jitter);
+        }
+    }
+
+    fn run_schedule(&mut self, now: Instant, index: usize) {
+        let Some(pair) = self.lines.get(index).map(|line| line.pair) else {
+            return;
+        };
+        if self.data_path.age(now, pair) {
+            self.want(now, pair);
+        }
+        let Some(line) = self.lines.get_mut(index) else {
+            return;
+        };
+        match line.schedule.due(now, &self.config.timing, &self.jitter) {
+            Due::Nothing => {}
+            Due::Probe => {
+                if line.schedule.is_suspect() {
+                    self.check_liveness(now);
+                }
+                self.send_probe(now, index);
+            }
+            Due::SaDead => self.give_up_sa(now, pair),
+        }
+    }
+
+    /// The pair's SA carries nothing: it goes, alone; the next probe triggers another.
+    fn give_up_sa(&mut self, now: Instant, pair: PairId) {
+        self.pair_down(pair, PairDownReason::NoReply);
+        let index = self.data_path.pair(pair).map(|pair| pair.index);
+        if let Some((peer, index)) = self.peer.zip(index) {
+            self.endpoint.delete_pair(now, peer, index);
+        }
+        self.drain(now);
+    }
+
+    fn send_probe(&mut self, now: Instant, index: usize) {
+        let Some(line) = self.lines.get_mut(index) else {
+            return;
+        };
+        let Some(pair) = self.data_path.pair_mut(line.pair) else {
+            return;
+        };
+        // What triggers a tunnel waits for it, and so must never become a sample.
+        let purpose = if pair.has_sa() {
+            Purpose::Measure
+        } else {
+            Purpose::Trigger
+        };
+        let wall = self.wall_clock.read(now);
+        let Some(packet) = line.probe.packet(now, wall, purpose) else {
+            return;
+        };
+        pair.path_reach = line.probe.path_reach();
+        let id = line.pair;
+        self.data_path.stats.probes_sent += 1;
+        if let Some(Encapsulated::Held { .. }) = self.data_path.send(now, &packet) {
+            self.want(now, id);
+        }
+    }
+
+    fn esp<'a>(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        esp: &'a mut [u8],
+    ) -> Result<Received<'a>, DatagramError> {
+        let opened = self.data_path.open(now, source, esp);
+        let received = match opened {
+            Ok((usage, arrival)) => Ok(self.arrived(now, usage, arrival)),
+            Err(error) => {
+                if let DatagramError::UnknownSpi { .. } = error {
+                    self.unknown_spi(now, source.ip());
+                }
+                Err(self.dropped(error))
+            }
+        };
+        if matches!(received, Ok(Received::Consumed) | Err(_)) {
+            self.settle(now);
+        }
+        received
+    }
+
+    fn arrived<'a>(
+        &mut self,
+        now: Instant,
+        usage: Option<Usage>,
+        arrival: Option<Arrival<'a>>,
+    ) -> Received<'a> {
+        if let Some(usage) = usage {
+            self.tell_ike(now, usage);
+        }
+        let Some(Arrival {
+            pair,
+            packet,
+            inner,
+        }) = arrival
+        else {
+            return Received::Consumed;
+        };
+        let Some(index) = self.line(pair) else {
+            return Received::Consumed;
+        };
+        let wall = self.wall_clock.read(now);
+        let reply = self
+            .lines
+            .get_mut(index)
+            .and_then(|line| line.probe.reply(now, wall, &inner, packet));
+        let rtt = reply.and_then(|answer| answer.rtt);
+        if rtt.is_some() {
+            self.data_path.stats.probes_answered += 1;
+        }
+        self.proved(now, index, rtt);
+        if reply.is_some() {
+            Received::Consumed
+        } else {
+            Received::Packet { pair, packet }
+        }
+    }
+
+    fn tell_ike(&mut self, now: Instant, usage: Usage) {
+        let Some(spi) = ike_core::Spi::new(usage.inbound_spi.get()) else {
+            return;
+        };
+        self.endpoint.note_inbound(now, spi, usage.source);
+        self.endpoint.report_usage(now, spi, usage.octets);
+        self.drain(now);
+    }
+
+    /// Something authentic has come in through the pair: a reply to a probe, or real traffic.
+    fn proved(&mut self, now: Instant, index: usize, rtt: Option<Duration>) {
+        let Some(line) = self.lines.get_mut(index) else {
+            return;
+        };
+        line.schedule.proved(now, &self.config.timing, &self.jitter);
+        let Some(pair) = self.data_path.pair_mut(line.pair) else {
+            return;
+        };
+        pair.prove(now);
+        pair.rtt = rtt.or(pair.rtt);
+        pair.path_reach = line.probe.path_reach();
+        if !pair.reported_up && pair.has_sa() {
+            pair.reported_up = true;
+            let (id, mode) = (line.pair, line.mode);
+            self.event(Event::PairUp { pair: id, rtt });
+            // One more probe echoes the hub's reply, and so proves the pair to the hub.
+            if mode == ProbeMode::Client {
+                self.send_probe(now, index);
+            }
+        }
+    }
+
+    /// ESP that no SA here knows. From the own hub it says that the two ends disagree: check,
+    /// or try again; never answer.
+    fn unknown_spi(&mut self, now: Instant, source: IpAddr) {
+        let from_hub = self.hub_address().is_some_and(|hub| hub.ip() == source);
+        let too_soon = self
+            .doubted
+            .is_some_and(|at| now < at + self.config.timing.unknown_spi_interval);
+        if from_hub && !too_soon {
+            self.doubted = Some(now);
+            self.doubt(now);
+        }
+    }
+
+    fn pair_down(&mut self, pair: PairId, reason: PairDownReason) {
+        let Some(state) = self.data_path.pair_mut(pair) else {
+            return;
+        };
+        state.disprove();
+        if core::mem::take(&mut state.reported_up) {
+            self.event(Event::PairDown { pair, reason });
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        if MAX_EVENTS <= self.events.len() {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    fn dropped(&mut self, error: DatagramError) -> DatagramError {
+        self.data_path.stats.drop(error.reason(), 1);
+        error
+    }
+
+    /// Takes over whatever ike-core has to say, then lets waiting pairs begin.
+    fn settle(&mut self, now: Instant) {
+        self.drain(now);
+        while let Some(index) = self.negotiations.next_waiting(now, &self.config.timing) {
+            self.acquire(now, index);
+            self.drain(now);
+        }
+    }
+
+    fn drain(&mut self, now: Instant) {
+        while let Some(event) = self.endpoint.poll_event() {
+            self.on_ike(now, event);
+        }
+        while let Some(transmit) = self.endpoint.poll_transmit() {
+            self.data_path.transmit_ike(transmit);
+        }
+    }
+
+    fn on_ike(&mut self, now: Instant, event: ike_core::Event) {
+        match event {
+            ike_core::Event::Established {
+                identity,
+                remote,
+                nat,
+                proposal,
+                renewal,
+                ..
+            } => {
+                self.ike_up = true;
+                self.last_failure = None;
+                self.data_path.stats.phase_one_succeeded += 1;
+                self.event(Event::PeerUp {
+                    member: HUB,
+                    identity,
+                    address: remote,
+                    nat: nat.any(),
+                    legacy: proposal.is_legacy(),
+                    renewal,
+                });
+            }
+            ike_core::Event::PhaseOneFailed {
+                identity,
+                remote,
+                error,
+                ..
+            } => {
+                self.phase_one_failed(now, identity, remote, error);
+            }
+            ike_core::Event::SaInstalled { sa, .. } => self.sa_installed(now, &sa),
+            ike_core::Event::SaConfirmed {
+                pair, inbound_spi, ..
+            } => self.sa_confirmed(now, pair, inbound_spi),
+            ike_core::Event::SaClosed {
+                pair,
+                inbound_spi,
+                reason,
+                ..
+            } => {
+                self.sa_closed(now, pair, inbound_spi, reason);
+            }
+            ike_core::Event::QuickModeFailed { pair, error, .. } => {
+                self.quick_mode_failed(now, pair, error)
+            }
+            ike_core::Event::Disconnected { reason, .. } => self.disconnected(now, reason),
+            ike_core::Event::AddressChanged { local, remote, .. } => {
+                let pairs: Vec<PairId> = self.lines.iter().map(|line| line.pair).collect();
+                self.data_path.move_path(&pairs, local, remote);
+                self.event(Event::AddressChanged {
+                    member: HUB,
+                    address: remote,
+                });
+            }
+            ike_core::Event::Hinted { .. } => {
+                self.event(Event::Hint { member: HUB });
+                self.doubt(now);
+            }
+            _ => {}
+        }
+    }
+
+    fn phase_one_failed(
+        &mut self,
+        now: Instant,
+        identity: Option<ike_core::Identity>,
+        remote: SocketAddr,
+        error: PhaseOneError,
+    ) {
+        self.data_path.stats.phase_one_failed += 1;
+        self.negotiations
+            .all_failed(now, &self.config.timing, &self.jitter);
+        let unanswered = matches!(error, PhaseOneError::TimedOut { .. });
+        let failure = Failure::PhaseOne(error);
+        self.last_failure = Some(failure.clone());
+        for line in &self.lines {
+            if let Some(pair) = self.data_path.pair_mut(line.pair) {
+                pair.last_failure = Some(failure.clone());
+            }
+        }
+        self.event(Event::NegotiationFailed {
+            member: Some(HUB),
+            pair: None,
+            identity,
+            address: Some(remote),
+            failure,
+        });
+        if unanswered && !self.ike_up {
+            self.next_hub(now);
+        }
+    }
+
+    /// The hub does not answer: try the next one, at once.
+    fn next_hub(&mut self, now: Instant) {
+        let count = self.config.hubs.len();
+        if count < 2 {
+            return;
+        }
+        self.hub = (self.hub + 1) % count;
+        if let Some(address) = self.hub_address() {
+            self.event(Event::HubChanged { address });
+        }
+        self.use_hub(now);
+        self.arm(now, Duration::ZERO);
+    }
+
+    fn sa_installed(&mut self, now: Instant, sa: &ike_core::IpsecSa) {
+        let index = sa.pair.index();
+        let Some(pair) = self.lines.get(index).map(|line| line.pair) else {
+            return;
+        };
+        if let Err(error) = self.data_path.install(pair, sa) {
+            self.negotiations
+                .failed(now, index, &self.config.timing, &self.jitter);
+            self.negotiation_failed(pair, Failure::Sa(error));
+            if let Some(peer) = self.peer {
+                self.endpoint.delete_pair(now, peer, sa.pair);
+            }
+        }
+    }
+
+    fn sa_confirmed(&mut self, now: Instant, pair: PairIndex, inbound_spi: ike_core::Spi) {
+        let index = pair.index();
+        let Some(line) = self.lines.get_mut(index) else {
+            return;
+        };
+        let id = line.pair;
+        let Ok(spi) = esp_core::Spi::new(inbound_spi.get()) else {
+            return;
+        };
+        let rekeyed = self.data_path.pair(id).is_some_and(|pair| pair.has_sa());
+        let Some(outbound_spi) = self.data_path.confirm(now, id, spi) else {
+            return;
+        };
+        line.schedule.sa_up(now, &self.config.timing);
+        self.negotiations.succeeded(now, index);
+        self.data_path.stats.quick_mode_succeeded += 1;
+        self.event(Event::SaUp {
+            pair: id,
+            inbound_spi: spi.get(),
+            outbound_spi: outbound_spi.get(),
+            rekeyed,
+        });
+    }
+
+    fn sa_closed(
+        &mut self,
+        now: Instant,
+        pair: PairIndex,
+        inbound_spi: ike_core::Spi,
+        reason: ike_core::CloseReason,
+    ) {
+        let index = pair.index();
+        let Some(id) = self.lines.get(index).map(|line| line.pair) else {
+            return;
+        };
+        let Ok(spi) = esp_core::Spi::new(inbound_spi.get()) else {
+            return;
+        };
+        let Some(replaced) = self.data_path.close(id, spi) else {
+            return;
+        };
+        self.event(Event::SaDown {
+            pair: id,
+            reason,
+            replaced,
+        });
+        if replaced {
+            return;
+        }
+        self.negotiations
+            .lost(now, index, &self.config.timing, &self.jitter);
+        self.pair_down(id, PairDownReason::NoSa);
+        if let Some(line) = self.lines.get_mut(index) {
+            line.schedule.sa_down(now, Duration::ZERO);
+        }
+    }
+
+    fn quick_mode_failed(
+        &mut self,
+        now: Instant,
+        pair: Option<PairIndex>,
+        error: ike_core::QuickModeError,
+    ) {
+        self.data_path.stats.quick_mode_failed += 1;
+        let Some(index) = pair.map(PairIndex::index) else {
+            return;
+        };
+        let Some(id) = self.lines.get(index).map(|line| line.pair) else {
+            return;
+        };
+        self.negotiations
+            .failed(now, index, &self.config.timing, &self.jitter);
+        self.negotiation_failed(id, Failure::QuickMode(error));
+    }
+
+    fn negotiation_failed(&mut self, id: PairId, failure: Failure) {
+        if let Some(pair) = self.data_path.pair_mut(id) {
+            pair.last_failure = Some(failure.clone());
+        }
+        self.event(Event::NegotiationFailed {
+            member: Some(HUB),
+            pair: Some(id),
+            identity: None,
+            address: self.hub_address(),
+            failure,
+        });
+    }
+
+    /// The hub is gone, or has sent us away: come back, but not all branches in one instant.
+    fn disconnected(&mut self, now: Instant, reason: DisconnectReason) {
+        self.ike_up = false;
+        self.event(Event::PeerDown {
+            member: HUB,
+            reason,
+        });
+        let first = self.jitter.up_to(self.config.timing.hub_back_jitter);
+        self.arm(now, first);
+    }
+}

@@ -1,0 +1,148 @@
+//! What a branch is told once.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+use esp_core::WindowSize;
+use ike_core::config::PeerConfigBuilder;
+use ike_core::{EndpointConfig, PeerConfig};
+
+use super::{ConfigError, CryptoProvider, EspKeyLog, PairConfig, Timing, selector_pairs};
+
+/// The settings of a [`Branch`](crate::Branch): immutable, shared as `Arc`.
+#[derive(Clone, Debug)]
+pub struct BranchConfig {
+    pub(crate) endpoint: EndpointConfig,
+    pub(crate) ike: Arc<PeerConfig>,
+    pub(crate) hubs: Vec<SocketAddr>,
+    pub(crate) ike_port: u16,
+    pub(crate) pairs: Vec<PairConfig>,
+    pub(crate) crypto: CryptoProvider,
+    pub(crate) timing: Timing,
+    pub(crate) replay_window: WindowSize,
+    pub(crate) key_log: Option<Arc<dyn EspKeyLog>>,
+}
+
+impl BranchConfig {
+    /// Begins with what has no default: the IKE endpoint, how IKE talks to the hub, and the
+    /// cryptography. The pairs given here become the selectors of `ike`.
+    #[must_use]
+    pub fn builder(
+        endpoint: EndpointConfig,
+        ike: PeerConfigBuilder,
+        crypto: CryptoProvider,
+    ) -> BranchConfigBuilder {
+        BranchConfigBuilder {
+            endpoint,
+            ike,
+            crypto,
+            hubs: Vec::new(),
+            ike_port: 500,
+            pairs: Vec::new(),
+            timing: Timing::default(),
+            replay_window: WindowSize::default(),
+            key_log: None,
+        }
+    }
+
+    /// The pairs, in the order of their ids.
+    #[must_use]
+    pub fn pairs(&self) -> &[PairConfig] {
+        &self.pairs
+    }
+
+    /// The hubs in order of preference.
+    #[must_use]
+    pub fn hubs(&self) -> &[SocketAddr] {
+        &self.hubs
+    }
+}
+
+/// Builds a [`BranchConfig`].
+#[derive(Debug)]
+#[must_use]
+pub struct BranchConfigBuilder {
+    endpoint: EndpointConfig,
+    ike: PeerConfigBuilder,
+    crypto: CryptoProvider,
+    hubs: Vec<SocketAddr>,
+    ike_port: u16,
+    pairs: Vec<PairConfig>,
+    timing: Timing,
+    replay_window: WindowSize,
+    key_log: Option<Arc<dyn EspKeyLog>>,
+}
+
+impl BranchConfigBuilder {
+    /// Adds a hub, at its IKE port 500. The first one that answers is used.
+    pub fn hub(self, address: IpAddr) -> Self {
+        self.hub_at(SocketAddr::new(address, 500))
+    }
+
+    /// Adds a hub whose IKE port is not 500.
+    pub fn hub_at(mut self, address: SocketAddr) -> Self {
+        self.hubs.push(address);
+        self
+    }
+
+    /// The own IKE port. Default: 500.
+    pub fn ike_port(mut self, port: u16) -> Self {
+        self.ike_port = port;
+        self
+    }
+
+    /// Adds a pair; it needs a trigger.
+    pub fn pair(mut self, pair: PairConfig) -> Self {
+        self.pairs.push(pair);
+        self
+    }
+
+    /// Replaces the default delays.
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// Width of the anti-replay window in packets, 64 to 4096. Default: 1024.
+    pub fn replay_window(mut self, packets: WindowSize) -> Self {
+        self.replay_window = packets;
+        self
+    }
+
+    /// Hands the keys of every SA to `key_log`. Default: none.
+    pub fn key_log(mut self, key_log: Arc<dyn EspKeyLog>) -> Self {
+        self.key_log = Some(key_log);
+        self
+    }
+
+    /// Checks the settings against each other.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::NoHub`], [`ConfigError::NoPair`], [`ConfigError::NoTrigger`],
+    /// [`ConfigError::OverlappingPairs`], [`ConfigError::DuplicatePair`], or what ike-core refuses.
+    pub fn build(self) -> Result<BranchConfig, ConfigError> {
+        if self.hubs.is_empty() {
+            return Err(ConfigError::NoHub);
+        }
+        super::check_pairs(&self.pairs)?;
+        if let Some(pair) = self.pairs.iter().find(|pair| pair.trigger().is_none()) {
+            return Err(ConfigError::NoTrigger {
+                pair: pair.name().into(),
+            });
+        }
+        let ike = self.ike.pairs(selector_pairs(&self.pairs)?).build()?;
+        Ok(BranchConfig {
+            endpoint: self.endpoint,
+            ike: Arc::new(ike),
+            hubs: self.hubs,
+            ike_port: self.ike_port,
+            pairs: self.pairs,
+            crypto: self.crypto,
+            timing: self.timing,
+            replay_window: self.replay_window,
+            key_log: self.key_log,
+        })
+    }
+}

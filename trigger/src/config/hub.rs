@@ -1,0 +1,121 @@
+//! What a hub is told once, and what it is told of each branch.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use esp_core::WindowSize;
+use ike_core::config::PeerConfigBuilder;
+use ike_core::{EndpointConfig, PeerConfig};
+
+use super::{ConfigError, CryptoProvider, EspKeyLog, PairConfig, Timing, selector_pairs};
+
+/// The settings of a [`Hub`](crate::Hub); its branches are added to the running machine.
+#[derive(Clone, Debug)]
+pub struct HubConfig {
+    pub(crate) endpoint: EndpointConfig,
+    pub(crate) crypto: CryptoProvider,
+    pub(crate) ntp_addresses: Vec<IpAddr>,
+    pub(crate) timing: Timing,
+    pub(crate) replay_window: WindowSize,
+    pub(crate) key_log: Option<Arc<dyn EspKeyLog>>,
+}
+
+impl HubConfig {
+    /// Begins with what has no default.
+    #[must_use]
+    pub fn builder(endpoint: EndpointConfig, crypto: CryptoProvider) -> HubConfigBuilder {
+        HubConfigBuilder {
+            endpoint,
+            crypto,
+            ntp_addresses: Vec::new(),
+            timing: Timing::default(),
+            replay_window: WindowSize::default(),
+            key_log: None,
+        }
+    }
+}
+
+/// Builds a [`HubConfig`].
+#[derive(Debug)]
+#[must_use]
+pub struct HubConfigBuilder {
+    endpoint: EndpointConfig,
+    crypto: CryptoProvider,
+    ntp_addresses: Vec<IpAddr>,
+    timing: Timing,
+    replay_window: WindowSize,
+    key_log: Option<Arc<dyn EspKeyLog>>,
+}
+
+impl HubConfigBuilder {
+    /// Answers NTP modes 1 and 3 that a branch sends to these private addresses of the hub.
+    /// Default: none, as where a real NTP server has them.
+    pub fn serve_ntp(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.ntp_addresses.extend(addresses);
+        self
+    }
+
+    /// Replaces the default delays.
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// Width of the anti-replay window in packets, 64 to 4096. Default: 1024.
+    pub fn replay_window(mut self, packets: WindowSize) -> Self {
+        self.replay_window = packets;
+        self
+    }
+
+    /// Hands the keys of every SA to `key_log`. Default: none.
+    pub fn key_log(mut self, key_log: Arc<dyn EspKeyLog>) -> Self {
+        self.key_log = Some(key_log);
+        self
+    }
+
+    /// The finished settings.
+    #[must_use]
+    pub fn build(mut self) -> HubConfig {
+        self.ntp_addresses.sort_unstable();
+        self.ntp_addresses.dedup();
+        HubConfig {
+            endpoint: self.endpoint,
+            crypto: self.crypto,
+            ntp_addresses: self.ntp_addresses,
+            timing: self.timing,
+            replay_window: self.replay_window,
+            key_log: self.key_log,
+        }
+    }
+}
+
+/// One branch as the hub knows it: who it is, how it proves it, and its pairs.
+#[derive(Clone, Debug)]
+pub struct MemberConfig {
+    pub(crate) ike: Arc<PeerConfig>,
+    pub(crate) pairs: Vec<PairConfig>,
+}
+
+impl MemberConfig {
+    /// Joins the settings of IKE for one branch and its pairs, which become its selectors.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::NoPair`], [`ConfigError::OverlappingPairs`],
+    /// [`ConfigError::DuplicatePair`], or what ike-core refuses.
+    pub fn new(ike: PeerConfigBuilder, pairs: Vec<PairConfig>) -> Result<Self, ConfigError> {
+        super::check_pairs(&pairs)?;
+        let ike = ike.pairs(selector_pairs(&pairs)?).build()?;
+        Ok(Self {
+            ike: Arc::new(ike),
+            pairs,
+        })
+    }
+
+    /// The branch's pairs.
+    #[must_use]
+    pub fn pairs(&self) -> &[PairConfig] {
+        &self.pairs
+    }
+}

@@ -1,0 +1,62 @@
+//! Packets held while their pair comes up: bounded in number, aged, and never lost to the
+//! negotiation that they triggered.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use std::time::Instant;
+
+use crate::config::Timing;
+
+/// The held packets of one pair, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Hold {
+    packets: VecDeque<(Instant, Vec<u8>)>,
+}
+
+impl Hold {
+    /// Holds a packet. Returns how many had to go to make room.
+    pub(crate) fn push(&mut self, now: Instant, packet: &[u8], timing: &Timing) -> u64 {
+        let mut dropped = self.age(now, timing);
+        if timing.hold_packets == 0 {
+            return dropped + 1;
+        }
+        while timing.hold_packets <= self.packets.len() {
+            self.packets.pop_front();
+            dropped += 1;
+        }
+        self.packets.push_back((now, packet.to_vec()));
+        dropped
+    }
+
+    /// Drops what has waited too long. Returns how many.
+    pub(crate) fn age(&mut self, now: Instant, timing: &Timing) -> u64 {
+        let mut dropped = 0;
+        while self
+            .packets
+            .front()
+            .is_some_and(|(since, _)| *since + timing.hold_time <= now)
+        {
+            self.packets.pop_front();
+            dropped += 1;
+        }
+        dropped
+    }
+
+    /// When the oldest packet has waited too long.
+    pub(crate) fn next(&self, timing: &Timing) -> Option<Instant> {
+        self.packets
+            .front()
+            .map(|(since, _)| *since + timing.hold_time)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.packets.len()
+    }
+
+    /// Takes everything held, oldest first.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = Vec<u8>> + use<> {
+        core::mem::take(&mut self.packets)
+            .into_iter()
+            .map(|(_, packet)| packet)
+    }
+}

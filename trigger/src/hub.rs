@@ -1,0 +1,881 @@
+//! The hub: knows its branches by name, waits for them, and proves that it can reach them.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use std::collections::HashMap;
+use std::time::Instant;
+
+use esp_core::encapsulation::{UdpPayload, classify};
+use esp_core::ip::{Dscp, InnerPacket, Protocol, UdpDatagram, udp_packet};
+use ike_core::{Endpoint, Identity, PairIndex, StaticCredentials};
+use ntp_core::{NtpTimestamp, Server, ServerConfig};
+use thiserror::Error;
+
+use crate::config::{HubConfig, MemberConfig};
+use crate::data_path::{Arrival, DataPath, Encapsulated, Received, Usage};
+use crate::error::{DatagramError, EncapsulateError};
+use crate::event::{Event, Failure, MemberId, PairDownReason, PairId};
+use crate::proof::NTP_PORT;
+use crate::roll_call::{RollCall, RollEntry};
+use crate::status::{MemberStatus, PairState, PairStatus, Stats};
+use crate::transmit::Transmit;
+use crate::wall_clock::WallClock;
+
+/// Events that wait for the driver at most; beyond it the oldest goes.
+const MAX_EVENTS: usize = 65_536;
+
+/// Calls of the roll call in one step at most.
+const CALLS_PER_STEP: usize = 64;
+
+/// A hub, sans-IO: any number of branches at unknown addresses.
+///
+/// It follows the contract of every machine of this suite, as [`Branch`](crate::Branch) does.
+/// It never begins: a branch that has gone is waited for, and after an own restart the branches
+/// on its roll are called ([`RollEntry`]).
+#[derive(Debug)]
+pub struct Hub {
+    config: HubConfig,
+    endpoint: Endpoint,
+    data_path: DataPath,
+    credentials: StaticCredentials,
+    /// Whether `endpoint` has yet to be given the credentials as they are now.
+    credentials_changed: bool,
+    members: BTreeMap<MemberId, Member>,
+    by_identity: HashMap<Identity, MemberId>,
+    by_peer: HashMap<ike_core::PeerId, MemberId>,
+    next_member: u32,
+    roll_call: RollCall,
+    server: Server,
+    wall_clock: WallClock,
+    /// When a pair has something to age. A pair is in it at most once.
+    wakes: BTreeSet<(Instant, PairId)>,
+    events: VecDeque<Event>,
+    now: Instant,
+}
+
+/// One branch.
+#[derive(Debug)]
+struct Member {
+    config: MemberConfig,
+    /// By the index of the pair within ike-core.
+    pairs: Vec<PairId>,
+    peer: Option<ike_core::PeerId>,
+    ike_up: bool,
+    last_failure: Option<Failure>,
+}
+
+/// Why a branch was not added.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum MemberError {
+    /// Another branch has this identity.
+    #[error("another branch is {identity}")]
+    DuplicateIdentity {
+        /// The identity.
+        identity: Identity,
+    },
+    /// Another branch has a pair with the same two subnets.
+    #[error("pair {pair:?} has the same subnets as pair {other:?} of {identity}")]
+    DuplicatePair {
+        /// The new pair's name.
+        pair: Box<str>,
+        /// The existing pair's name.
+        other: Box<str>,
+        /// Whose it is.
+        identity: Identity,
+    },
+}
+
+impl Hub {
+    /// A hub without branches.
+    ///
+    /// `wall` is what the wall clock reads at `now`; NTP requests are answered by it. `roll` is
+    /// what [`Event::RollChanged`] gave before a restart, or empty: the branches on it are
+    /// called.
+    #[must_use]
+    pub fn new(config: HubConfig, roll: Vec<RollEntry>, now: Instant, wall: NtpTimestamp) -> Self {
+        Self {
+            endpoint: Endpoint::new(config.endpoint.clone(), now),
+            data_path: DataPath::new(
+                config.crypto.clone(),
+                config.timing.clone(),
+                config.replay_window,
+                config.key_log.clone(),
+            ),
+            credentials: StaticCredentials::new(),
+            credentials_changed: false,
+            members: BTreeMap::new(),
+            by_identity: HashMap::new(),
+            by_peer: HashMap::new(),
+            next_member: 0,
+            roll_call: RollCall::new(now, roll),
+            server: Server::new(
+                ServerConfig::new(),
+                config.crypto.ntp.secure_random.as_ref(),
+                now,
+            ),
+            wall_clock: WallClock::new(now, wall),
+            wakes: BTreeSet::new(),
+            events: VecDeque::new(),
+            now,
+            config,
+        }
+    }
+
+    /// Adds a branch; it may connect from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`MemberError`] where an identity or a pair's two subnets are taken.
+    pub fn add_member(&mut self, config: MemberConfig) -> Result<MemberId, MemberError> {
+        let identity = config.ike.remote().clone();
+        if self.by_identity.contains_key(&identity) {
+            return Err(MemberError::DuplicateIdentity { identity });
+        }
+        self.check_pairs(&config)?;
+        let id = MemberId(self.next_member);
+        self.next_member = self.next_member.wrapping_add(1);
+        let pairs = (0_u16..)
+            .zip(&config.pairs)
+            .map(|(index, pair)| {
+                self.data_path
+                    .add_pair(pair.clone(), id, PairIndex::new(index))
+            })
+            .collect();
+        self.credentials
+            .insert(alloc::sync::Arc::clone(&config.ike));
+        self.credentials_changed = true;
+        self.by_identity.insert(identity, id);
+        self.members.insert(
+            id,
+            Member {
+                config,
+                pairs,
+                peer: None,
+                ike_up: false,
+                last_failure: None,
+            },
+        );
+        Ok(id)
+    }
+
+    fn check_pairs(&self, config: &MemberConfig) -> Result<(), MemberError> {
+        for pair in &config.pairs {
+            let Some(owner) = self
+                .data_path
+                .owner(pair)
+                .and_then(|id| self.data_path.pair(id))
+            else {
+                continue;
+            };
+            let Some(member) = self.members.get(&owner.member) else {
+                continue;
+            };
+            return Err(MemberError::DuplicatePair {
+                pair: pair.name().into(),
+                other: owner.config.name().into(),
+                identity: member.config.ike.remote().clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Removes a branch: it is told, and may not come back.
+    pub fn remove_member(&mut self, now: Instant, id: MemberId) {
+        let now = self.advance(now);
+        let Some(member) = self.members.get(&id) else {
+            return;
+        };
+        self.credentials.remove(member.config.ike.remote());
+        self.credentials_changed = true;
+        if let Some(peer) = member.peer {
+            self.endpoint.disconnect(now, peer);
+            self.settle(now);
+        }
+        let Some(member) = self.members.remove(&id) else {
+            return;
+        };
+        self.by_identity.remove(member.config.ike.remote());
+        if let Some(peer) = member.peer {
+            self.by_peer.remove(&peer);
+        }
+        for pair in member.pairs {
+            self.data_path.remove_pair(pair);
+        }
+        self.settle(now);
+    }
+
+    /// The branch with this identity.
+    #[must_use]
+    pub fn member(&self, identity: &Identity) -> Option<MemberId> {
+        self.by_identity.get(identity).copied()
+    }
+
+    /// Says what the wall clock reads at `now`.
+    pub fn handle_wall_clock(&mut self, now: Instant, wall: NtpTimestamp) {
+        let now = self.advance(now);
+        self.wall_clock = WallClock::new(now, wall);
+    }
+
+    /// Takes a UDP datagram from the outer network: IKE, UDP-encapsulated ESP or a keepalive.
+    ///
+    /// `contents` is the UDP payload; it is decrypted in place and holds unspecified octets
+    /// after an error.
+    ///
+    /// # Errors
+    ///
+    /// [`DatagramError`] says why it was dropped; it is counted, and nothing established is
+    /// disturbed.
+    pub fn handle_datagram<'a>(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        destination: SocketAddr,
+        contents: &'a mut [u8],
+    ) -> Result<Received<'a>, DatagramError> {
+        let now = self.advance(now);
+        if destination.port() == self.config.endpoint.nat_port() {
+            match classify(contents) {
+                UdpPayload::Esp => return self.esp(now, source, destination, contents),
+                UdpPayload::Keepalive => return Ok(Received::Consumed),
+                UdpPayload::Ike(_) => {}
+                UdpPayload::Malformed => return Err(self.dropped(DatagramError::Malformed)),
+            }
+        }
+        self.apply_credentials();
+        let taken = self.endpoint.handle_datagram(
+            now,
+            ike_core::Datagram {
+                source,
+                destination,
+                contents,
+            },
+        );
+        self.settle(now);
+        match taken {
+            Ok(()) => Ok(Received::Consumed),
+            Err(error) => Err(self.dropped(DatagramError::Ike(error))),
+        }
+    }
+
+    /// Takes an ESP packet that came right above IP (protocol 50), from the SPI on.
+    ///
+    /// # Errors
+    ///
+    /// As for [`handle_datagram`](Self::handle_datagram).
+    pub fn handle_esp<'a>(
+        &mut self,
+        now: Instant,
+        source: IpAddr,
+        destination: IpAddr,
+        esp: &'a mut [u8],
+    ) -> Result<Received<'a>, DatagramError> {
+        let now = self.advance(now);
+        let ike_port = self.config.endpoint.ike_port();
+        self.esp(
+            now,
+            SocketAddr::new(source, 0),
+            SocketAddr::new(destination, ike_port),
+            esp,
+        )
+    }
+
+    /// Seals an inner packet into `out`, which must be [`MAX_OVERHEAD`](crate::MAX_OVERHEAD)
+    /// octets longer than the packet; or holds it for a while, as its branch may be on its way.
+    ///
+    /// # Errors
+    ///
+    /// [`EncapsulateError`] says why the packet was dropped.
+    pub fn encapsulate(
+        &mut self,
+        now: Instant,
+        packet: &[u8],
+        out: &mut [u8],
+    ) -> Result<Encapsulated, EncapsulateError> {
+        let now = self.advance(now);
+        let sent = self.data_path.encapsulate(now, packet, out)?;
+        if let Encapsulated::Held { pair } = sent {
+            self.wake(pair);
+        }
+        Ok(sent)
+    }
+
+    /// Does what time has made due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.advance(now);
+        self.endpoint.handle_timeout(now);
+        for _ in 0..CALLS_PER_STEP {
+            let Some(entry) = self.roll_call.due(now, &self.config.timing) else {
+                break;
+            };
+            self.endpoint
+                .announce_loss(now, entry.local(), entry.remote(), entry.cookies());
+        }
+        self.settle(now);
+        while let Some(&(at, pair)) = self.wakes.first() {
+            if now < at {
+                break;
+            }
+            self.wakes.pop_first();
+            self.woken(now, pair);
+        }
+    }
+
+    /// The next datagram to send.
+    #[must_use]
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.data_path.poll_transmit()
+    }
+
+    /// The next fact.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.data_path.has_transmits() || !self.events.is_empty() {
+            return Some(self.now);
+        }
+        let wake = self.wakes.first().map(|&(at, _)| at);
+        [self.endpoint.poll_timeout(), self.roll_call.next(), wake]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Tells every branch that the hub leaves.
+    pub fn close(&mut self, now: Instant) {
+        let now = self.advance(now);
+        self.endpoint.close(now);
+        self.settle(now);
+    }
+
+    /// After [`close`](Self::close): whether everything has been said.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.endpoint.is_drained() && !self.data_path.has_transmits()
+    }
+
+    /// Every configured branch, connected or not.
+    pub fn members(&self) -> impl Iterator<Item = MemberStatus<'_>> {
+        self.members.iter().map(|(&id, member)| {
+            let sa = member.peer.and_then(|peer| self.endpoint.ike_sa(peer));
+            MemberStatus {
+                id,
+                identity: member.config.ike.remote(),
+                address: sa.as_ref().map(|sa| sa.remote),
+                nat: sa.as_ref().is_some_and(|sa| sa.nat.local || sa.nat.remote),
+                ike: member.ike_up,
+                legacy: sa.is_some_and(|sa| sa.proposal.is_legacy()),
+                last_failure: member.last_failure.as_ref(),
+            }
+        })
+    }
+
+    /// Every configured pair of every branch, up or not.
+    pub fn pairs(&self) -> impl Iterator<Item = PairStatus<'_>> {
+        self.data_path
+            .pairs()
+            .map(|(id, pair)| pair.status(id, self.now, &self.config.timing))
+    }
+
+    /// Every configured pair of one branch.
+    pub fn pairs_of(&self, member: MemberId) -> impl Iterator<Item = PairStatus<'_>> {
+        let ids = self
+            .members
+            .get(&member)
+            .map(|member| member.pairs.as_slice())
+            .unwrap_or_default();
+        ids.iter().filter_map(|&id| {
+            Some(
+                self.data_path
+                    .pair(id)?
+                    .status(id, self.now, &self.config.timing),
+            )
+        })
+    }
+
+    /// Counters since the hub was made.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.data_path.stats
+    }
+
+    /// Counters of ike-core.
+    #[must_use]
+    pub fn ike_stats(&self) -> &ike_core::Stats {
+        self.endpoint.stats()
+    }
+
+    /// An older `now` counts as the newest seen.
+    fn advance(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    fn apply_credentials(&mut self) {
+        if core::mem::take(&mut self.credentials_changed) {
+            self.endpoint.set_credentials(self.credentials.clone());
+        }
+    }
+
+    fn esp<'a>(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        destination: SocketAddr,
+        esp: &'a mut [u8],
+    ) -> Result<Received<'a>, DatagramError> {
+        match self.data_path.open(now, source, esp) {
+            Ok((usage, arrival)) => Ok(self.arrived(now, usage, arrival)),
+            Err(error) => {
+                if let DatagramError::UnknownSpi { spi } = error {
+                    self.endpoint
+                        .handle_unknown_spi(now, destination, source, spi);
+                    self.settle(now);
+                }
+                Err(self.dropped(error))
+            }
+        }
+    }
+
+    fn arrived<'a>(
+        &mut self,
+        now: Instant,
+        usage: Option<Usage>,
+        arrival: Option<Arrival<'a>>,
+    ) -> Received<'a> {
+        if let Some(usage) = usage {
+            self.tell_ike(now, usage);
+        }
+        let Some(Arrival {
+            pair,
+            packet,
+            inner,
+        }) = arrival
+        else {
+            return Received::Consumed;
+        };
+        if self
+            .data_path
+            .pair_mut(pair)
+            .is_some_and(|pair| pair.watch.received(now, &inner, packet))
+        {
+            self.proved(now, pair);
+        }
+        match self.ntp(now, pair, &inner, packet) {
+            Some(reply) => {
+                self.data_path.stats.ntp_served += 1;
+                let _ = self.data_path.send(now, &reply);
+                Received::Consumed
+            }
+            None => Received::Packet { pair, packet },
+        }
+    }
+
+    fn tell_ike(&mut self, now: Instant, usage: Usage) {
+        let Some(spi) = ike_core::Spi::new(usage.inbound_spi.get()) else {
+            return;
+        };
+        self.endpoint.note_inbound(now, spi, usage.source);
+        self.endpoint.report_usage(now, spi, usage.octets);
+        self.settle(now);
+    }
+
+    /// Looks at what a branch sends to an NTP port: whether it echoes the last reply, and
+    /// whether it is for this hub to answer. Returns the reply as a whole IP packet.
+    fn ntp(
+        &mut self,
+        now: Instant,
+        id: PairId,
+        inner: &InnerPacket,
+        packet: &[u8],
+    ) -> Option<Vec<u8>> {
+        if inner.protocol() != Protocol::UDP {
+            return None;
+        }
+        let udp = UdpDatagram::parse(packet)
+            .ok()
+            .filter(|udp| udp.destination.port() == NTP_PORT)?;
+        let request = ntp_core::Packet::decode(udp.payload).ok()?;
+        let echoed = self
+            .data_path
+            .pair_mut(id)?
+            .watch
+            .ntp_echoed(request.origin.0);
+        let pair = self.data_path.pair_mut(id)?;
+        pair.path_reach = pair.path_reach << 1 | u8::from(echoed);
+        if echoed {
+            self.proved(now, id);
+        }
+        if !self.config.ntp_addresses.contains(&inner.destination()) {
+            return None;
+        }
+        let wall = self.wall_clock.read(now);
+        let datagram = ntp_core::Datagram {
+            source: udp.source,
+            destination: udp.destination,
+            contents: udp.payload,
+        };
+        let reply = self.server.respond(now, wall, wall, datagram).ok()?;
+        let transmit = ntp_core::Packet::decode(&reply.contents).ok()?.transmit.0;
+        self.data_path.pair_mut(id)?.watch.ntp_replied(transmit);
+        let mut answer = Vec::new();
+        udp_packet(
+            reply.source,
+            reply.destination,
+            Dscp::default(),
+            &reply.contents,
+            &mut answer,
+        )
+        .ok()?;
+        Some(answer)
+    }
+
+    fn proved(&mut self, now: Instant, id: PairId) {
+        let Some(pair) = self.data_path.pair_mut(id) else {
+            return;
+        };
+        pair.prove(now);
+        if !pair.reported_up && pair.has_sa() {
+            pair.reported_up = true;
+            self.event(Event::PairUp {
+                pair: id,
+                rtt: None,
+            });
+        }
+        self.wake(id);
+    }
+
+    /// Arranges for a pair to be looked at when its next packet or its proof is too old.
+    fn wake(&mut self, id: PairId) {
+        let timing = &self.config.timing;
+        let Some(pair) = self.data_path.pair_mut(id) else {
+            return;
+        };
+        let proof = pair
+            .reported_up
+            .then(|| pair.last_proof().map(|proof| proof + timing.proof_lifetime))
+            .flatten();
+        let Some(at) = [proof, pair.hold.next(timing)].into_iter().flatten().min() else {
+            return;
+        };
+        if pair.wake.is_none_or(|wake| at < wake) {
+            if let Some(wake) = pair.wake.replace(at) {
+                self.wakes.remove(&(wake, id));
+            }
+            self.wakes.insert((at, id));
+        }
+    }
+
+    fn woken(&mut self, now: Instant, id: PairId) {
+        if let Some(pair) = self.data_path.pair_mut(id) {
+            pair.wake = None;
+        }
+        self.data_path.age(now, id);
+        let state = self
+            .data_path
+            .pair(id)
+            .map(|pair| pair.state(now, &self.config.timing));
+        if state == Some(PairState::Unproven) {
+            self.pair_down(id, PairDownReason::ProofExpired);
+        }
+        self.wake(id);
+    }
+
+    fn pair_down(&mut self, pair: PairId, reason: PairDownReason) {
+        let Some(state) = self.data_path.pair_mut(pair) else {
+            return;
+        };
+        if core::mem::take(&mut state.reported_up) {
+            self.event(Event::PairDown { pair, reason });
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        if MAX_EVENTS <= self.events.len() {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    fn dropped(&mut self, error: DatagramError) -> DatagramError {
+        self.data_path.stats.drop(error.reason(), 1);
+        error
+    }
+
+    /// Takes over whatever ike-core has to say.
+    fn settle(&mut self, now: Instant) {
+        while let Some(event) = self.endpoint.poll_event() {
+            self.on_ike(now, event);
+        }
+        while let Some(transmit) = self.endpoint.poll_transmit() {
+            self.data_path.transmit_ike(transmit);
+        }
+    }
+
+    fn on_ike(&mut self, now: Instant, event: ike_core::Event) {
+        match event {
+            ike_core::Event::Established {
+                peer,
+                identity,
+                local,
+                remote,
+                cookies,
+                nat,
+                proposal,
+                renewal,
+                ..
+            } => {
+                let entry = RollEntry::new(identity, local, remote, cookies);
+                let legacy = proposal.is_legacy();
+                self.established(
+                    peer,
+                    entry,
+                    Arrangement {
+                        nat: nat.any(),
+                        legacy,
+                        renewal,
+                    },
+                );
+            }
+            ike_core::Event::PhaseOneFailed {
+                identity,
+                remote,
+                error,
+                ..
+            } => {
+                self.phase_one_failed(identity, remote, error);
+            }
+            ike_core::Event::SaInstalled { peer, sa } => self.sa_installed(now, peer, &sa),
+            ike_core::Event::SaConfirmed {
+                peer,
+                pair,
+                inbound_spi,
+            } => {
+                self.sa_confirmed(now, peer, pair, inbound_spi);
+            }
+            ike_core::Event::SaClosed {
+                peer,
+                pair,
+                inbound_spi,
+                reason,
+                ..
+            } => {
+                self.sa_closed(peer, pair, inbound_spi, reason);
+            }
+            ike_core::Event::QuickModeFailed { peer, pair, error } => {
+                self.quick_mode_failed(peer, pair, error)
+            }
+            ike_core::Event::Disconnected { peer, reason } => self.disconnected(peer, reason),
+            ike_core::Event::AddressChanged {
+                peer,
+                local,
+                remote,
+            } => self.address_changed(peer, local, remote),
+            ike_core::Event::Hinted { peer, .. } => {
+                if let Some(&member) = self.by_peer.get(&peer) {
+                    self.event(Event::Hint { member });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn established(&mut self, peer: ike_core::PeerId, entry: RollEntry, arrangement: Arrangement) {
+        let Some(&id) = self.by_identity.get(entry.identity()) else {
+            return;
+        };
+        let Some(member) = self.members.get_mut(&id) else {
+            return;
+        };
+        if let Some(former) = member.peer.replace(peer).filter(|former| *former != peer) {
+            self.by_peer.remove(&former);
+        }
+        member.ike_up = true;
+        member.last_failure = None;
+        self.by_peer.insert(peer, id);
+        self.data_path.stats.phase_one_succeeded += 1;
+        self.roll_call.present(entry.identity());
+        self.event(Event::PeerUp {
+            member: id,
+            identity: entry.identity().clone(),
+            address: entry.remote(),
+            nat: arrangement.nat,
+            legacy: arrangement.legacy,
+            renewal: arrangement.renewal,
+        });
+        self.event(Event::RollChanged {
+            entry: Box::new(entry),
+        });
+    }
+
+    fn phase_one_failed(
+        &mut self,
+        identity: Option<Identity>,
+        remote: SocketAddr,
+        error: ike_core::PhaseOneError,
+    ) {
+        self.data_path.stats.phase_one_failed += 1;
+        let member = identity
+            .as_ref()
+            .and_then(|identity| self.by_identity.get(identity))
+            .copied();
+        let failure = Failure::PhaseOne(error);
+        if let Some(member) = member.and_then(|id| self.members.get_mut(&id)) {
+            member.last_failure = Some(failure.clone());
+        }
+        self.event(Event::NegotiationFailed {
+            member,
+            pair: None,
+            identity,
+            address: Some(remote),
+            failure,
+        });
+    }
+
+    fn pair_of(&self, peer: ike_core::PeerId, pair: PairIndex) -> Option<(MemberId, PairId)> {
+        let id = *self.by_peer.get(&peer)?;
+        let pair = self.members.get(&id)?.pairs.get(pair.index())?;
+        Some((id, *pair))
+    }
+
+    fn sa_installed(&mut self, now: Instant, peer: ike_core::PeerId, sa: &ike_core::IpsecSa) {
+        let Some((_, pair)) = self.pair_of(peer, sa.pair) else {
+            return;
+        };
+        if let Err(error) = self.data_path.install(pair, sa) {
+            self.negotiation_failed(peer, Some(pair), Failure::Sa(error));
+            self.endpoint.delete_pair(now, peer, sa.pair);
+        }
+    }
+
+    fn sa_confirmed(
+        &mut self,
+        now: Instant,
+        peer: ike_core::PeerId,
+        pair: PairIndex,
+        inbound_spi: ike_core::Spi,
+    ) {
+        let Some((_, id)) = self.pair_of(peer, pair) else {
+            return;
+        };
+        let Ok(spi) = esp_core::Spi::new(inbound_spi.get()) else {
+            return;
+        };
+        let rekeyed = self.data_path.pair(id).is_some_and(|pair| pair.has_sa());
+        let Some(outbound_spi) = self.data_path.confirm(now, id, spi) else {
+            return;
+        };
+        self.data_path.stats.quick_mode_succeeded += 1;
+        self.event(Event::SaUp {
+            pair: id,
+            inbound_spi: spi.get(),
+            outbound_spi: outbound_spi.get(),
+            rekeyed,
+        });
+    }
+
+    fn sa_closed(
+        &mut self,
+        peer: ike_core::PeerId,
+        pair: PairIndex,
+        inbound_spi: ike_core::Spi,
+        reason: ike_core::CloseReason,
+    ) {
+        let Some((_, id)) = self.pair_of(peer, pair) else {
+            return;
+        };
+        let Ok(spi) = esp_core::Spi::new(inbound_spi.get()) else {
+            return;
+        };
+        let Some(replaced) = self.data_path.close(id, spi) else {
+            return;
+        };
+        self.event(Event::SaDown {
+            pair: id,
+            reason,
+            replaced,
+        });
+        if !replaced {
+            if let Some(pair) = self.data_path.pair_mut(id) {
+                pair.disprove();
+            }
+            self.pair_down(id, PairDownReason::NoSa);
+        }
+    }
+
+    fn quick_mode_failed(
+        &mut self,
+        peer: ike_core::PeerId,
+        pair: Option<PairIndex>,
+        error: ike_core::QuickModeError,
+    ) {
+        self.data_path.stats.quick_mode_failed += 1;
+        let pair = pair
+            .and_then(|pair| self.pair_of(peer, pair))
+            .map(|(_, pair)| pair);
+        self.negotiation_failed(peer, pair, Failure::QuickMode(error));
+    }
+
+    fn negotiation_failed(&mut self, peer: ike_core::PeerId, id: Option<PairId>, failure: Failure) {
+        let member = self.by_peer.get(&peer).copied();
+        if let Some(pair) = id.and_then(|id| self.data_path.pair_mut(id)) {
+            pair.last_failure = Some(failure.clone());
+        } else if let Some(member) = member.and_then(|member| self.members.get_mut(&member)) {
+            member.last_failure = Some(failure.clone());
+        }
+        let address = self.endpoint.ike_sa(peer).map(|sa| sa.remote);
+        self.event(Event::NegotiationFailed {
+            member,
+            pair: id,
+            identity: None,
+            address,
+            failure,
+        });
+    }
+
+    fn disconnected(&mut self, peer: ike_core::PeerId, reason: ike_core::DisconnectReason) {
+        let Some(id) = self.by_peer.remove(&peer) else {
+            return;
+        };
+        if let Some(member) = self.members.get_mut(&id) {
+            member.ike_up = false;
+            member.peer = None;
+        }
+        self.event(Event::PeerDown { member: id, reason });
+    }
+
+    fn address_changed(&mut self, peer: ike_core::PeerId, local: SocketAddr, remote: SocketAddr) {
+        let Some(&id) = self.by_peer.get(&peer) else {
+            return;
+        };
+        let Some(member) = self.members.get(&id) else {
+            return;
+        };
+        let identity = member.config.ike.remote().clone();
+        self.data_path.move_path(&member.pairs, local, remote);
+        self.event(Event::AddressChanged {
+            member: id,
+            address: remote,
+        });
+        if let Some(sa) = self.endpoint.ike_sa(peer) {
+            let entry = RollEntry::new(identity, local, remote, sa.cookies);
+            self.event(Event::RollChanged {
+                entry: Box::new(entry),
+            });
+        }
+    }
+}
+
+/// How an ISAKMP SA came about.
+struct Arrangement {
+    nat: bool,
+    legacy: bool,
+    renewal: bool,
+}

@@ -1,0 +1,138 @@
+//! What proves that a pair can be reached: a reply that came back through it.
+//!
+//! A hub cannot take a branch's request as proof, for it says nothing of the way back. Two
+//! things do: a packet that answers one which the hub sent of its own accord, and an NTP
+//! request whose origin timestamp echoes the transmit timestamp of the hub's last reply.
+
+use core::net::IpAddr;
+use core::time::Duration;
+use std::time::Instant;
+
+use esp_core::ip::InnerPacket;
+
+/// How long an answer may take to count as one.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A flow under observation makes room for another after this long.
+const OBSERVED: Duration = Duration::from_secs(2);
+
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMP_V6: u8 = 58;
+
+/// One direction of a conversation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Flow {
+    source: IpAddr,
+    destination: IpAddr,
+    protocol: u8,
+    /// Ports; for an echo its identifier and whether it is the reply.
+    ports: (u16, u16),
+}
+
+impl Flow {
+    fn of(inner: &InnerPacket, packet: &[u8]) -> Option<Self> {
+        let protocol = inner.protocol().0;
+        let payload = packet
+            .get(inner.payload())
+            .filter(|_| inner.has_upper_layer_header())?;
+        let word = |at: usize| {
+            let octets = payload.get(at..at + 2)?;
+            octets
+                .first_chunk()
+                .map(|octets| u16::from_be_bytes(*octets))
+        };
+        let ports = match protocol {
+            TCP | UDP => (word(0)?, word(2)?),
+            ICMP | ICMP_V6 => {
+                let reply = match payload.first()? {
+                    0 | 129 => 1,
+                    8 | 128 => 0,
+                    _ => return None,
+                };
+                (word(4)?, reply)
+            }
+            _ => return None,
+        };
+        Some(Self {
+            source: inner.source(),
+            destination: inner.destination(),
+            protocol,
+            ports,
+        })
+    }
+
+    /// The flow of an answer to this one; an echo reply has none.
+    fn answer(self) -> Option<Self> {
+        let ports = match (self.protocol, self.ports) {
+            (ICMP | ICMP_V6, (identifier, 0)) => (identifier, 1),
+            (ICMP | ICMP_V6, _) => return None,
+            (_, (source, destination)) => (destination, source),
+        };
+        Some(Self {
+            source: self.destination,
+            destination: self.source,
+            ports,
+            ..self
+        })
+    }
+}
+
+/// Watches one pair for answers.
+#[derive(Debug, Default)]
+pub(crate) struct AnswerWatch {
+    expected: Option<(Instant, Flow)>,
+    /// The latest flow that the peer began: what we send along it answers, and asks nothing.
+    theirs: Option<Flow>,
+    /// Transmit timestamp of the NTP reply sent last, as on the wire.
+    ntp_reply: Option<u64>,
+}
+
+impl AnswerWatch {
+    /// An inner packet has gone out through the pair.
+    pub(crate) fn sent(&mut self, now: Instant, inner: &InnerPacket, packet: &[u8]) {
+        if self
+            .expected
+            .is_some_and(|(since, _)| now < since + OBSERVED)
+        {
+            return;
+        }
+        let Some(answer) = Flow::of(inner, packet).and_then(Flow::answer) else {
+            return;
+        };
+        if self.theirs != Some(answer) {
+            self.expected = Some((now, answer));
+        }
+    }
+
+    /// An inner packet has come in through the pair. Returns whether it is an answer.
+    pub(crate) fn received(&mut self, now: Instant, inner: &InnerPacket, packet: &[u8]) -> bool {
+        let Some(flow) = Flow::of(inner, packet) else {
+            return false;
+        };
+        match self.expected {
+            Some((since, expected)) if expected == flow => {
+                self.expected = None;
+                now < since + PATIENCE
+            }
+            _ => {
+                self.theirs = Some(flow);
+                false
+            }
+        }
+    }
+
+    /// A reply with this transmit timestamp has gone out.
+    pub(crate) fn ntp_replied(&mut self, transmit: u64) {
+        self.ntp_reply = Some(transmit);
+    }
+
+    /// A request with this origin timestamp has come in. Returns whether it echoes the reply
+    /// sent last, which has then arrived.
+    pub(crate) fn ntp_echoed(&mut self, origin: u64) -> bool {
+        origin != 0 && self.ntp_reply.take_if(|reply| *reply == origin).is_some()
+    }
+}
+
+/// The port of NTP, on both sides of a probe.
+pub(crate) const NTP_PORT: u16 = 123;
