@@ -148,3 +148,64 @@ where
 fn block_cipher<C: KeyInit>(key: &[u8]) -> Result<C, CipherError> {
     C::new_from_slice(key).map_err(|_| CipherError::WrongKeyLength)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_checked_before_anything_is_touched() {
+        let mut buffer = [7; 32];
+        assert_eq!(
+            AesCbc.encrypt(&[0; 15], &[0; 16], &mut buffer),
+            Err(CipherError::WrongKeyLength)
+        );
+        assert_eq!(
+            AesCbc.encrypt(&[0; 16], &[0; 8], &mut buffer),
+            Err(CipherError::WrongIvLength)
+        );
+        for len in [0, 1, 15, 17, 31] {
+            let part = &mut buffer[..len];
+            let expected = Err(CipherError::NotWholeBlocks);
+            assert_eq!(AesCbc.encrypt(&[0; 16], &[0; 16], part), expected);
+            assert_eq!(AesCbc.decrypt(&[0; 16], &[0; 16], part), expected);
+        }
+        assert_eq!(buffer, [7; 32]);
+    }
+
+    /// FIPS 81 table C1 for DES; 3DES with three equal keys is DES.
+    #[cfg(feature = "legacy")]
+    #[test]
+    fn known_answer_of_des() {
+        let key = hex::decode("0123456789abcdef").unwrap();
+        let iv = hex::decode("1234567890abcdef").unwrap();
+        let plaintext = *b"Now is the time for all ";
+        let ciphertext = "e5c7cdde872bf27c43e934008c389c0f683788499a7c05f6";
+
+        let mut buffer = plaintext;
+        DesCbc.encrypt(&key, &iv, &mut buffer).unwrap();
+        assert_eq!(hex::encode(buffer), ciphertext);
+        DesCbc.decrypt(&key, &iv, &mut buffer).unwrap();
+        assert_eq!(buffer, plaintext);
+
+        TripleDesCbc
+            .encrypt(&key.repeat(3), &iv, &mut buffer)
+            .unwrap();
+        assert_eq!(hex::encode(buffer), ciphertext);
+        TripleDesCbc
+            .decrypt(&key.repeat(3), &iv, &mut buffer)
+            .unwrap();
+        assert_eq!(buffer, plaintext);
+    }
+
+    #[cfg(feature = "legacy")]
+    #[test]
+    fn weak_des_keys_are_refused_whatever_their_parity() {
+        assert!(!DesCbc.accepts_key(&[0x01; 8]));
+        assert!(!DesCbc.accepts_key(&[0x00; 8]));
+        assert!(!DesCbc.accepts_key(&[0xff; 8]));
+        assert!(!DesCbc.accepts_key(&hex::decode("01fe01fe01fe01fe").unwrap()));
+        assert!(DesCbc.accepts_key(&hex::decode("0123456789abcdef").unwrap()));
+        assert!(!DesCbc.accepts_key(&[0x23; 7]));
+    }
+}

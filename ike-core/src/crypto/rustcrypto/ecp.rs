@@ -138,3 +138,109 @@ where
     octets.zeroize();
     secret
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Octets given in advance, then zeros.
+    #[derive(Debug)]
+    struct Given(Vec<u8>);
+
+    impl SecureRandom for Given {
+        fn fill(&self, octets: &mut [u8]) {
+            for (index, octet) in octets.iter_mut().enumerate() {
+                *octet = self.0.get(index).copied().unwrap_or(0);
+            }
+        }
+    }
+
+    fn given(hex: &str) -> Given {
+        Given(hex::decode(hex).unwrap())
+    }
+
+    fn check(group: &dyn Group, i: &str, g_xi: &str, r: &str, g_xr: &str, shared: &str) {
+        let initiator = group.generate(&given(i));
+        let responder = group.generate(&given(r));
+        assert_eq!(hex::encode(initiator.public()), g_xi);
+        assert_eq!(hex::encode(responder.public()), g_xr);
+        assert_eq!(initiator.public().len(), group.public_len());
+        let secret = initiator.agree(responder.public()).unwrap();
+        assert_eq!(hex::encode(secret.as_slice()), shared);
+        assert_eq!(secret.as_slice().len(), group.shared_secret_len());
+        assert_eq!(responder.agree(initiator.public()), Ok(secret));
+    }
+
+    /// RFC 5903 section 8.1.
+    #[test]
+    fn known_answer_of_p_256() {
+        check(
+            &EcpGroup::ECP_256,
+            "c88f01f510d9ac3f70a292daa2316de544e9aab8afe84049c62a9c57862d1433",
+            "dad0b65394221cf9b051e1feca5787d098dfe637fc90b9ef945d0c3772581180\
+             5271a0461cdb8252d61f1c456fa3e59ab1f45b33accf5f58389e0577b8990bb3",
+            "c6ef9c5d78ae012a011164acb397ce2088685d8f06bf9be0b283ab46476bee53",
+            "d12dfb5289c8d4f81208b70270398c342296970a0bccb74c736fc7554494bf63\
+             56fbf3ca366cc23e8157854c13c58d6aac23f046ada30f8353e74f33039872ab",
+            "d6840f6b42f6edafd13116e0e12565202fef8e9ece7dce03812464d04b9442de",
+        );
+    }
+
+    /// RFC 5903 section 8.2.
+    #[test]
+    fn known_answer_of_p_384() {
+        check(
+            &EcpGroup::ECP_384,
+            "099f3c7034d4a2c699884d73a375a67f7624ef7c6b3c0f160647b67414dce655\
+             e35b538041e649ee3faef896783ab194",
+            "667842d7d180ac2cde6f74f37551f55755c7645c20ef73e31634fe72b4c55ee6\
+             de3ac808acb4bdb4c88732aee95f41aa9482ed1fc0eeb9cafc4984625ccfc23f\
+             65032149e0e144ada024181535a0f38eeb9fcff3c2c947dae69b4c634573a81c",
+            "41cb0779b4bdb85d47846725fbec3c9430fab46cc8dc5060855cc9bda0aa2942\
+             e0308312916b8ed2960e4bd55a7448fc",
+            "e558dbef53eecde3d3fccfc1aea08a89a987475d12fd950d83cfa41732bc509d\
+             0d1ac43a0336def96fda41d0774a3571dcfbec7aacf3196472169e838430367f\
+             66eebe3c6e70c416dd5f0c68759dd1fff83fa40142209dff5eaad96db9e6386c",
+            "11187331c279962d93d604243fd592cb9d0a926f422e47187521287e7156c5c4\
+             d603135569b9e9d09cf5d4a270f59746",
+        );
+    }
+
+    #[test]
+    fn what_is_no_point_of_the_curve_is_refused() {
+        let group = EcpGroup::ECP_256;
+        let value = group.generate(&Given(vec![7; 32]));
+        let mut off_curve = value.public().to_vec();
+        off_curve[63] ^= 1;
+        assert_eq!(value.agree(&off_curve), Err(BadPublicValue));
+        assert_eq!(value.agree(&[0; 64]), Err(BadPublicValue));
+        assert_eq!(value.agree(&[0xff; 64]), Err(BadPublicValue));
+        assert_eq!(value.agree(&value.public()[..63]), Err(BadPublicValue));
+        assert_eq!(value.agree(&[]), Err(BadPublicValue));
+        // A compressed point and one with the format octet that IKE leaves out.
+        assert_eq!(
+            value.agree(&[&[2], &value.public()[..32]].concat()),
+            Err(BadPublicValue)
+        );
+        assert_eq!(
+            value.agree(&[&[4], value.public()].concat()),
+            Err(BadPublicValue)
+        );
+    }
+
+    #[test]
+    fn a_source_that_never_gives_a_scalar_still_ends() {
+        for constant in [0, 0xff] {
+            let group = EcpGroup::ECP_384;
+            let value = group.generate(&Given(vec![constant; 48]));
+            assert_eq!(value.public().len(), 96);
+            assert!(value.agree(value.public()).is_ok());
+        }
+    }
+
+    #[test]
+    fn debug_does_not_show_the_scalar() {
+        let value = EcpGroup::ECP_256.generate(&Given(vec![7; 32]));
+        assert_eq!(format!("{value:?}"), "PrivateValue(ECP_256)");
+    }
+}

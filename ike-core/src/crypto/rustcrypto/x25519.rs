@@ -62,3 +62,63 @@ impl fmt::Debug for X25519PrivateValue {
         f.write_str("PrivateValue(CURVE25519)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Given([u8; LEN]);
+
+    impl SecureRandom for Given {
+        fn fill(&self, octets: &mut [u8]) {
+            octets.copy_from_slice(&self.0);
+        }
+    }
+
+    fn octets(hex: &str) -> [u8; LEN] {
+        hex::decode(hex).unwrap().try_into().unwrap()
+    }
+
+    /// RFC 7748 section 6.1.
+    #[test]
+    fn known_answer() {
+        let alice = Curve25519.generate(&Given(octets(
+            "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a",
+        )));
+        let bob = Curve25519.generate(&Given(octets(
+            "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb",
+        )));
+        assert_eq!(
+            alice.public(),
+            octets("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a")
+        );
+        assert_eq!(
+            bob.public(),
+            octets("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f")
+        );
+        let shared = octets("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742");
+        assert_eq!(alice.agree(bob.public()).unwrap().as_slice(), shared);
+        assert_eq!(bob.agree(alice.public()).unwrap().as_slice(), shared);
+    }
+
+    #[test]
+    fn points_of_small_order_are_refused() {
+        let value = Curve25519.generate(&Given([9; LEN]));
+        let mut one = [0; LEN];
+        one[0] = 1;
+        // RFC 7748 section 7; this one has order 8.
+        let order_8 = octets("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800");
+        for point in [[0; LEN], one, order_8] {
+            assert_eq!(value.agree(&point), Err(BadPublicValue));
+        }
+    }
+
+    #[test]
+    fn the_length_is_exact() {
+        let value = Curve25519.generate(&Given([9; LEN]));
+        assert_eq!(value.agree(&[9; 31]), Err(BadPublicValue));
+        assert_eq!(value.agree(&[9; 33]), Err(BadPublicValue));
+        assert_eq!(value.agree(&[]), Err(BadPublicValue));
+    }
+}
