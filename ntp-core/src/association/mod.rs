@@ -1,0 +1,652 @@
+//! One association with one server or peer: polls, matches answers, filters samples.
+
+mod broadcast;
+mod client;
+mod dispatch;
+mod poller;
+mod requests;
+mod symmetric;
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+pub use self::dispatch::{Verdict, dispatch};
+
+use self::broadcast::BroadcastClient;
+use self::poller::Poller;
+use self::requests::{Request, Requests};
+use self::symmetric::{Origin, Symmetric};
+use crate::config::{AssociationConfig, AssociationMode, DenialPolicy, Kick, Purpose, SourcePort};
+use crate::crypto::SecureRandom;
+use crate::datagram::{Datagram, Transmit};
+use crate::error::{Rejection, Unusable};
+use crate::event::{EndReason, Event};
+use crate::filter::{ClockFilter, PeerStatistics};
+use crate::kiss::KissCode;
+use crate::message::{Encoded, Message};
+use crate::packet::{Mode, Packet};
+use crate::reach::Reach;
+use crate::sample::{Conditions, Exchange, Sample, check_header};
+use crate::schedule::uniform;
+use crate::stats::Stats;
+use crate::system_variables::SystemVariables;
+use crate::timestamp::{NtpTimestamp, WireTimestamp};
+
+/// Packets that may wait to be sent.
+const MAX_TRANSMITS: usize = 8;
+/// Events that may wait to be read.
+const MAX_EVENTS: usize = 32;
+/// Polls after which an ephemeral association that hears nothing ends.
+const EPHEMERAL_PATIENCE: u32 = 8;
+
+/// A packet that was accepted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Reply {
+    /// Whether the packet proves that the path works both ways: it answers a request of ours.
+    pub path: bool,
+    /// Round trip by the timer clock, without the time spent in the server; `None` where nothing was asked.
+    pub rtt: Option<Duration>,
+    /// The measurement, if it is one.
+    pub sample: Option<Sample>,
+    /// Why it is none.
+    pub unusable: Option<Unusable>,
+}
+
+/// Timestamps of a packet of the other side, to be sent back.
+#[derive(Clone, Copy, Debug)]
+struct Echo {
+    /// Its transmit timestamp.
+    transmit: WireTimestamp,
+    /// When it arrived here.
+    received: WireTimestamp,
+}
+
+/// A packet of ours that an answer belongs to; made by the `verify` functions only.
+#[derive(Clone, Copy, Debug)]
+struct Matched {
+    request: Request,
+    authenticated: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Role {
+    Client,
+    Symmetric(Symmetric),
+    BroadcastServer,
+    BroadcastClient(BroadcastClient),
+}
+
+/// One association with one server or peer.
+///
+/// It is a state machine without sockets and clocks that follows the contract of this suite: feed it with
+/// [`handle_datagram`](Self::handle_datagram) and [`handle_timeout`](Self::handle_timeout), drain it with
+/// [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event), and sleep until
+/// [`poll_timeout`](Self::poll_timeout). `now` is a timer clock and never goes back (an older one counts as the newest seen);
+/// `wall` is the clock that is measured, and may be wrong by decades.
+///
+/// Timestamps are those of the call: a request that is sent long after the call which made it, or an answer that is
+/// handed in late, measures that as delay.
+///
+/// An association never rests, whatever happens on the network; only an obeyed denial
+/// ([`DenialPolicy`]) or [`close`](Self::close) ends it.
+#[derive(Clone, Debug)]
+pub struct Association {
+    config: Arc<AssociationConfig>,
+    random: Arc<dyn SecureRandom>,
+    latest: Instant,
+    role: Role,
+    requests: Requests,
+    last_heard: Option<Echo>,
+    path_reach: Reach,
+    reach: Reach,
+    filter: ClockFilter,
+    poller: Poller,
+    last_sample: Option<Sample>,
+    system: SystemVariables,
+    transmits: VecDeque<Transmit>,
+    events: VecDeque<Event>,
+    stats: Stats,
+    silent_polls: u32,
+    is_closed: bool,
+}
+
+impl Association {
+    /// An association that polls for the first time at once, or within the configured initial spread.
+    #[must_use]
+    pub fn new(
+        config: Arc<AssociationConfig>,
+        random: Arc<dyn SecureRandom>,
+        now: Instant,
+    ) -> Self {
+        let role = match config.mode {
+            AssociationMode::Client => Role::Client,
+            AssociationMode::SymmetricActive | AssociationMode::SymmetricPassive => {
+                Role::Symmetric(Symmetric::default())
+            }
+            AssociationMode::BroadcastServer => Role::BroadcastServer,
+            AssociationMode::BroadcastClient => Role::BroadcastClient(BroadcastClient::default()),
+        };
+        let mut poller = Poller::new(config.schedule);
+        if !matches!(role, Role::BroadcastClient(_)) {
+            poller.wake_at(now + uniform(config.initial_spread, random.as_ref()));
+        }
+        Self {
+            role,
+            latest: now,
+            requests: Requests::default(),
+            last_heard: None,
+            path_reach: Reach::default(),
+            reach: Reach::default(),
+            filter: ClockFilter::new(now, config.precision),
+            poller,
+            last_sample: None,
+            system: SystemVariables {
+                precision: config.precision,
+                ..SystemVariables::UNSYNCHRONISED
+            },
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            stats: Stats::default(),
+            silent_polls: 0,
+            is_closed: false,
+            config,
+            random,
+        }
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn config(&self) -> &AssociationConfig {
+        &self.config
+    }
+
+    /// What our packets say about our own clock from now on. Default: that it is not set.
+    pub fn set_system(&mut self, system: SystemVariables) {
+        self.system = system;
+    }
+
+    /// Queues one packet at once, whatever the schedule says.
+    ///
+    /// A [`Purpose::Trigger`] counts for the path only: its answer is no sample, and its loss no missed measurement.
+    pub fn poll_now(&mut self, now: Instant, wall: NtpTimestamp, purpose: Purpose) {
+        let now = self.advance(now);
+        if self.is_closed {
+            return;
+        }
+        if purpose == Purpose::Measure {
+            self.shift_reach(now);
+        }
+        match self.role {
+            Role::Client | Role::BroadcastClient(_) => self.send_request(now, wall, purpose),
+            Role::Symmetric(_) => self.send_symmetric(now, wall, purpose),
+            Role::BroadcastServer => self.send_broadcast(now, wall),
+        }
+    }
+
+    /// Takes in what the embedder knows about the path.
+    ///
+    /// [`Kick::LinkUp`] and [`Kick::SaDown`] bring the next poll forward to within the initial spread, at
+    /// most once per guard time, and back to the shortest interval; [`Kick::SaUp`] schedules a poll that confirms the path.
+    /// With [`Schedule::Manual`](crate::Schedule::Manual) polls stay the embedder's business.
+    pub fn kick(&mut self, now: Instant, kick: Kick) {
+        let now = self.advance(now);
+        if self.is_closed || matches!(self.role, Role::BroadcastServer) {
+            return;
+        }
+        match &mut self.role {
+            Role::Symmetric(symmetric) => symmetric.restart_prelude(),
+            Role::BroadcastClient(client) if kick != Kick::SaUp => {
+                client.restart();
+                return;
+            }
+            Role::Client | Role::BroadcastServer | Role::BroadcastClient(_) => {}
+        }
+        let delay = match kick {
+            Kick::SaUp => self.config.confirm_delay,
+            Kick::LinkUp | Kick::SaDown => {
+                if !self.poller.take_kick(now, self.config.kick_guard) {
+                    return;
+                }
+                self.path_reach = Reach::default();
+                self.poller.restart();
+                uniform(self.config.initial_spread, self.random.as_ref())
+            }
+        };
+        let at = now + delay;
+        if self.poller.next().is_none_or(|next| at < next) {
+            self.poller.wake_at(at);
+        }
+    }
+
+    /// Takes in a received datagram.
+    ///
+    /// # Errors
+    ///
+    /// Why the packet was dropped. One for which [`Rejection::is_foreign`] holds may be meant for somebody else.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        wall: NtpTimestamp,
+        datagram: Datagram<'_>,
+    ) -> Result<Reply, Rejection> {
+        let now = self.advance(now);
+        let result = self.accept(now, wall, &datagram);
+        self.stats.count(&result);
+        if let Err(error) = &result {
+            tracing::debug!(%error, "dropped packet");
+        }
+        result
+    }
+
+    /// Polls if a poll is due.
+    pub fn handle_timeout(&mut self, now: Instant, wall: NtpTimestamp) {
+        let now = self.advance(now);
+        if self.is_closed || !self.poller.is_due(now) {
+            return;
+        }
+        if matches!(self.role, Role::BroadcastClient(_)) {
+            self.poll_broadcast_client(now, wall);
+            return;
+        }
+        self.scheduled_poll(now, wall);
+    }
+
+    /// The next packet to send.
+    #[must_use]
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// The next event.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called; never, if `None`.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if !self.transmits.is_empty() || !self.events.is_empty() {
+            return Some(self.latest);
+        }
+        if self.is_closed {
+            None
+        } else {
+            self.poller.next()
+        }
+    }
+
+    /// Ends the association.
+    pub fn close(&mut self, now: Instant) {
+        self.advance(now);
+        self.end(EndReason::Requested);
+    }
+
+    /// Whether the association has ended and has nothing more to give.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.is_closed && self.transmits.is_empty() && self.events.is_empty()
+    }
+
+    /// Which of the last eight requests were answered at all, be it by a server that does not know the time.
+    #[must_use]
+    pub const fn path_reach(&self) -> Reach {
+        self.path_reach
+    }
+
+    /// Which of the last eight measurements gave a sample, RFC 5905 section 9.2.
+    #[must_use]
+    pub const fn reach(&self) -> Reach {
+        self.reach
+    }
+
+    /// Offset, delay, dispersion and jitter, or `None` before the first sample.
+    #[must_use]
+    pub const fn estimate(&self) -> Option<PeerStatistics> {
+        self.filter.output()
+    }
+
+    /// The last sample, with what the server said about itself.
+    #[must_use]
+    pub const fn last_sample(&self) -> Option<&Sample> {
+        self.last_sample.as_ref()
+    }
+
+    /// Drops all samples: for when the embedder has stepped the clock.
+    pub fn clear_samples(&mut self, now: Instant) {
+        let now = self.advance(now);
+        self.filter.clear(now);
+        self.requests.clear();
+    }
+
+    /// Counters.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    fn advance(&mut self, now: Instant) -> Instant {
+        self.latest = self.latest.max(now);
+        self.latest
+    }
+
+    fn accept(
+        &mut self,
+        now: Instant,
+        wall: NtpTimestamp,
+        datagram: &Datagram<'_>,
+    ) -> Result<Reply, Rejection> {
+        if self.is_closed {
+            return Err(Rejection::Closed);
+        }
+        self.check_addresses(datagram)?;
+        let message = Message::decode(datagram.contents)?;
+        let packet = message.packet();
+        match dispatch(self.config.mode, packet.mode) {
+            Verdict::Process => {}
+            Verdict::Discard => return Err(Rejection::WrongMode { mode: packet.mode }),
+            Verdict::Demobilise => {
+                self.authenticate(&message)?;
+                self.end(EndReason::PassiveToPassive);
+                return Err(Rejection::PassiveToPassive);
+            }
+        }
+        match packet.mode {
+            Mode::Broadcast => self.accept_broadcast(now, wall, &message),
+            Mode::SymmetricActive | Mode::SymmetricPassive => {
+                self.accept_symmetric(now, wall, &message)
+            }
+            Mode::Reserved | Mode::Client | Mode::Server | Mode::Control | Mode::Private => {
+                let matched = self.verify_reply(now, &message, datagram)?;
+                Ok(self.accept_match(now, wall, packet, matched))
+            }
+        }
+    }
+
+    /// A broadcast goes to another address than our own; anything else must be for us.
+    fn check_addresses(&self, datagram: &Datagram<'_>) -> Result<(), Rejection> {
+        let config = &self.config;
+        if datagram.source != config.remote {
+            return Err(Rejection::WrongAddress);
+        }
+        if config.mode == AssociationMode::BroadcastClient {
+            return Ok(());
+        }
+        let is_any_port = config.local.port() == 0 || config.source_port != SourcePort::Fixed;
+        let is_ours = (config.local.ip().is_unspecified()
+            || config.local.ip() == datagram.destination.ip())
+            && (is_any_port || config.local.port() == datagram.destination.port());
+        if is_ours {
+            Ok(())
+        } else {
+            Err(Rejection::WrongAddress)
+        }
+    }
+
+    fn accept_broadcast(
+        &mut self,
+        now: Instant,
+        wall: NtpTimestamp,
+        message: &Message<'_>,
+    ) -> Result<Reply, Rejection> {
+        self.verify_broadcast(now, message)?;
+        let outcome = self.note_broadcast(now, wall, message.packet());
+        if let Ok(sample) = &outcome {
+            self.shift_reach(now);
+            self.take_sample(now, *sample);
+        }
+        Ok(Reply {
+            path: false,
+            rtt: None,
+            sample: outcome.ok(),
+            unusable: outcome.err(),
+        })
+    }
+
+    fn accept_symmetric(
+        &mut self,
+        now: Instant,
+        wall: NtpTimestamp,
+        message: &Message<'_>,
+    ) -> Result<Reply, Rejection> {
+        let packet = message.packet();
+        let origin = self.verify_symmetric(message)?;
+        self.silent_polls = 0;
+        match origin {
+            Origin::Matched(matched) => {
+                self.note_symmetric_match(packet, wall);
+                self.poller.note_peer(packet);
+                Ok(self.accept_match(now, wall, packet, matched))
+            }
+            Origin::Unknown => {
+                self.note_symmetric_start(packet, wall);
+                if packet.origin.is_zero() {
+                    return Ok(Reply {
+                        path: false,
+                        rtt: None,
+                        sample: None,
+                        unusable: Some(Unusable::NotHeard),
+                    });
+                }
+                Err(Rejection::Unmatched)
+            }
+        }
+    }
+
+    /// Takes in an answer to one of our packets; cannot fail any more.
+    fn accept_match(
+        &mut self,
+        now: Instant,
+        wall: NtpTimestamp,
+        packet: &Packet,
+        matched: Matched,
+    ) -> Reply {
+        let Matched {
+            request,
+            authenticated,
+        } = matched;
+        let exchange = Exchange {
+            t1: request.wall,
+            t2: packet.receive,
+            t3: packet.transmit,
+            t4: wall,
+            elapsed: now.saturating_duration_since(request.at),
+        };
+        self.requests.mark_answered(request.origin);
+        self.last_heard = Some(Echo {
+            transmit: packet.transmit,
+            received: wall.wire(),
+        });
+        self.mark_path();
+        let outcome = self.judge(now, packet, &request, &exchange);
+        match &outcome {
+            Ok(sample) => {
+                self.note_volley_sample(now, sample);
+                self.take_sample(now, *sample);
+            }
+            Err(Unusable::Kiss(code)) => self.note_kiss(now, packet, *code, authenticated),
+            Err(_) => {}
+        }
+        let rtt = if packet.kiss().is_some() {
+            exchange.elapsed
+        } else {
+            exchange.round_trip()
+        };
+        Reply {
+            path: true,
+            rtt: Some(rtt),
+            sample: outcome.ok(),
+            unusable: outcome.err(),
+        }
+    }
+
+    /// Makes a sample of an answer, or says why it is none. A kiss is heard whatever the request was for.
+    fn judge(
+        &self,
+        now: Instant,
+        packet: &Packet,
+        request: &Request,
+        exchange: &Exchange,
+    ) -> Result<Sample, Unusable> {
+        if let Err(kiss @ Unusable::Kiss(_)) = check_header(packet) {
+            return Err(kiss);
+        }
+        if request.answered {
+            return Err(Unusable::Repeated);
+        }
+        if request.purpose == Purpose::Trigger {
+            return Err(Unusable::Trigger);
+        }
+        let conditions = Conditions {
+            precision: self.config.precision,
+            pivot: self.config.pivot,
+            max_delay: self.config.max_delay,
+        };
+        Sample::measure(packet, exchange, now, conditions)
+    }
+
+    fn take_sample(&mut self, now: Instant, sample: Sample) {
+        self.last_sample = Some(sample);
+        if !self.reach.is_reachable() {
+            self.raise(Event::ServerReached);
+        }
+        self.reach.answer();
+        if !matches!(self.role, Role::BroadcastClient(_)) {
+            self.poller.note_sample(now, self.random.as_ref());
+        }
+        if self.filter.add(&sample, self.poller.announced().duration())
+            && let Some(statistics) = self.filter.output()
+        {
+            self.poller.note_statistics(&statistics);
+            self.raise(Event::Updated(statistics));
+        }
+    }
+
+    fn note_kiss(&mut self, now: Instant, packet: &Packet, code: KissCode, authenticated: bool) {
+        self.raise(Event::Kissed {
+            code,
+            authenticated,
+        });
+        if code == KissCode::RATE {
+            self.poller
+                .note_rate_kiss(packet, now, self.random.as_ref());
+        }
+        let obeys = match self.config.denial {
+            DenialPolicy::Obey => true,
+            DenialPolicy::ObeyAuthenticated => authenticated,
+            DenialPolicy::Ignore => false,
+        };
+        if code.is_denial() && obeys {
+            self.end(EndReason::Denied(code));
+        }
+    }
+
+    fn mark_path(&mut self) {
+        if !self.path_reach.is_reachable() {
+            self.raise(Event::PathReached);
+        }
+        self.path_reach.answer();
+    }
+
+    fn scheduled_poll(&mut self, now: Instant, wall: NtpTimestamp) {
+        if self.config.mode == AssociationMode::SymmetricPassive
+            && EPHEMERAL_PATIENCE <= self.silent_polls
+        {
+            self.end(EndReason::Silent);
+            return;
+        }
+        self.silent_polls = self.silent_polls.saturating_add(1);
+        let is_cold = !self.path_reach.is_reachable();
+        let purpose = if is_cold {
+            self.config.cold_purpose
+        } else {
+            Purpose::Measure
+        };
+        if !self.poller.continues_burst() {
+            if purpose == Purpose::Measure {
+                self.shift_reach(now);
+            }
+            self.poller.begin(self.reach);
+        }
+        match self.role {
+            Role::Client | Role::BroadcastClient(_) => self.send_request(now, wall, purpose),
+            Role::Symmetric(_) => self.send_symmetric(now, wall, purpose),
+            Role::BroadcastServer => self.send_broadcast(now, wall),
+        }
+        self.poller.arm(now, self.random.as_ref());
+    }
+
+    /// A new measurement begins: shifts the register, and lets the filter know of three misses in a row.
+    fn shift_reach(&mut self, now: Instant) {
+        let was_reachable = self.reach.is_reachable();
+        self.reach.poll();
+        if was_reachable && !self.reach.is_reachable() {
+            self.raise(Event::ServerLost);
+        }
+        if self.reach.bits() & 0b111 == 0 {
+            self.filter.miss(now);
+        }
+    }
+
+    /// Queues a packet and remembers it.
+    fn enqueue(
+        &mut self,
+        now: Instant,
+        wall: NtpTimestamp,
+        purpose: Purpose,
+        packet: &Packet,
+        source_port: u16,
+    ) {
+        if packet.mode != Mode::Broadcast {
+            self.requests.push(Request {
+                origin: packet.transmit,
+                wall,
+                at: now,
+                mode: packet.mode,
+                purpose,
+                source_port,
+                answered: false,
+            });
+            let was_reachable = self.path_reach.is_reachable();
+            self.path_reach.poll();
+            if was_reachable && !self.path_reach.is_reachable() {
+                self.raise(Event::PathLost);
+            }
+        }
+        let encoded = Encoded::new(packet, self.config.key.as_ref());
+        let source = SocketAddr::new(self.config.local.ip(), source_port);
+        let contents = Bytes::copy_from_slice(encoded.as_ref());
+        if self.transmits.len() < MAX_TRANSMITS {
+            self.transmits.push_back(Transmit {
+                source,
+                destination: self.config.remote,
+                contents,
+            });
+            self.stats.sent += 1;
+        } else {
+            self.stats.overflows += 1;
+        }
+    }
+
+    fn raise(&mut self, event: Event) {
+        if self.events.len() < MAX_EVENTS {
+            self.events.push_back(event);
+        } else {
+            self.stats.overflows += 1;
+        }
+    }
+
+    fn end(&mut self, reason: EndReason) {
+        if !self.is_closed {
+            self.is_closed = true;
+            self.requests.clear();
+            self.raise(Event::Ended(reason));
+        }
+    }
+}
