@@ -174,6 +174,43 @@ impl Lab {
         &self.isp
     }
 
+    /// The branch's line goes dead, and its routes with it.
+    ///
+    /// # Errors
+    ///
+    /// When `ip` refuses.
+    pub fn take_branch_link(&self) -> Result<()> {
+        self.branch.ip("link set wan down\n")
+    }
+
+    /// The branch's line is there again, as a DHCP client would set it up.
+    ///
+    /// # Errors
+    ///
+    /// When `ip` refuses.
+    pub fn give_branch_link(&self) -> Result<()> {
+        self.branch
+            .ip("link set wan up\nroute add default via 198.18.1.1\n")
+    }
+
+    /// The router that translates forgets what it knew and chooses from other ports.
+    ///
+    /// # Errors
+    ///
+    /// When `ip` or `nft` refuse.
+    pub fn rebind(&self) -> Result<()> {
+        self.isp
+            .feed(
+                BRIEF,
+                &["nft", "-f", "-"],
+                &format!("delete table ip nat\n{}", translation("30000-39999")),
+            )?
+            .stdout()?;
+        // The kernel forgets masqueraded flows when the address they were given goes.
+        self.isp
+            .ip("addr del 198.18.2.1/24 dev tohub\naddr add 198.18.2.1/24 dev tohub\n")
+    }
+
     /// How many packets with a private address one end has let out in clear.
     ///
     /// # Errors
@@ -218,15 +255,19 @@ fn rules(path: Path) -> String {
          }\n",
     );
     if path == Path::Nat {
-        rules.push_str(
-            "table ip nat {\n\
-               chain leaving {\n\
-                 type nat hook postrouting priority 100;\n\
-                 oifname tohub ip saddr 198.18.1.0/24 meta l4proto udp masquerade to :20000-29999\n\
-                 oifname tohub ip saddr 198.18.1.0/24 masquerade\n\
-               }\n\
-             }\n",
-        );
+        rules.push_str(&translation("20000-29999"));
     }
     rules
+}
+
+fn translation(ports: &str) -> String {
+    format!(
+        "table ip nat {{\n\
+           chain leaving {{\n\
+             type nat hook postrouting priority 100;\n\
+             oifname tohub ip saddr 198.18.1.0/24 meta l4proto udp masquerade to :{ports}\n\
+             oifname tohub ip saddr 198.18.1.0/24 masquerade\n\
+           }}\n\
+         }}\n"
+    )
 }

@@ -22,8 +22,9 @@ mod tunnel;
 mod wire;
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
@@ -45,6 +46,8 @@ enum Command {
     Run(RunArguments),
     /// Lists the cases.
     List(Selection),
+    /// Prints how soon the hub can ping again after each fault, with our daemons and with strongSwan.
+    Recovery(RecoveryArguments),
 }
 
 #[derive(Args, Debug)]
@@ -75,15 +78,53 @@ impl Selection {
 }
 
 #[derive(Args, Debug)]
-struct RunArguments {
-    #[command(flatten)]
-    selection: Selection,
+struct Places {
     /// Directory of our `hub` and `branch` [default: the directory of this program].
     #[arg(long)]
     bin_dir: Option<PathBuf>,
     /// Directory for logs and captures [default: a new one among the system's temporary files].
     #[arg(long)]
     logs: Option<PathBuf>,
+}
+
+impl Places {
+    fn binaries(&self) -> Result<PathBuf> {
+        let directory = match &self.bin_dir {
+            Some(directory) => directory.clone(),
+            None => env::current_exe()?
+                .parent()
+                .context("this program has no directory")?
+                .to_owned(),
+        };
+        directory
+            .canonicalize()
+            .with_context(|| format!("{}", directory.display()))
+    }
+
+    fn logs(&self) -> PathBuf {
+        let fresh = || env::temp_dir().join(format!("interop-{}", std::process::id()));
+        self.logs.clone().unwrap_or_else(fresh)
+    }
+}
+
+#[derive(Args, Debug)]
+struct RecoveryArguments {
+    #[command(flatten)]
+    places: Places,
+    /// How often each fault happens.
+    #[arg(long, default_value_t = 10)]
+    repeats: usize,
+    /// Seconds after which a fault counts as not repaired.
+    #[arg(long, default_value_t = 120)]
+    limit: u64,
+}
+
+#[derive(Args, Debug)]
+struct RunArguments {
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    places: Places,
     /// How many cases run at the same time.
     #[arg(long, default_value_t = 3)]
     jobs: usize,
@@ -95,6 +136,7 @@ struct RunArguments {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(arguments) => run(arguments),
+        Command::Recovery(arguments) => recovery(&arguments),
         Command::List(selection) => {
             for case in selection.cases() {
                 println!("{}", case.name());
@@ -111,8 +153,7 @@ fn main() -> ExitCode {
 fn run(arguments: RunArguments) -> Result<ExitCode> {
     let RunArguments {
         selection,
-        bin_dir,
-        logs,
+        places,
         jobs,
         keep,
     } = arguments;
@@ -121,13 +162,12 @@ fn run(arguments: RunArguments) -> Result<ExitCode> {
         bail!("no case is called that; `interop list` shows the names");
     }
     let runner = Runner {
-        root: logs
-            .unwrap_or_else(|| env::temp_dir().join(format!("interop-{}", std::process::id()))),
-        binaries: binaries(bin_dir)?,
+        root: places.logs(),
+        binaries: places.binaries()?,
         jobs,
         keep,
     };
-    check_machine(&runner)?;
+    check_machine(&runner.binaries)?;
     clock::heed_signals()?;
     let start = clock::now();
     let outcome = runner.run(&cases)?;
@@ -144,30 +184,30 @@ fn run(arguments: RunArguments) -> Result<ExitCode> {
     })
 }
 
-fn binaries(given: Option<PathBuf>) -> Result<PathBuf> {
-    let directory = match given {
-        Some(directory) => directory,
-        None => env::current_exe()?
-            .parent()
-            .context("this program has no directory")?
-            .to_owned(),
-    };
-    directory
-        .canonicalize()
-        .with_context(|| format!("{}", directory.display()))
+fn recovery(arguments: &RecoveryArguments) -> Result<ExitCode> {
+    let binaries = arguments.places.binaries()?;
+    check_machine(&binaries)?;
+    clock::heed_signals()?;
+    recovery::table(
+        &arguments.places.logs(),
+        &binaries,
+        arguments.repeats,
+        Duration::from_secs(arguments.limit),
+    )?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Says at once what would otherwise fail case by case.
-fn check_machine(runner: &Runner) -> Result<()> {
+fn check_machine(binaries: &Path) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("network namespaces need root");
     }
     for role in [Role::Branch, Role::Hub] {
-        if !runner.binaries.join(role.label()).exists() {
+        if !binaries.join(role.label()).exists() {
             bail!(
                 "no `{}` in {}: cargo build --release -p daemons, or --bin-dir",
                 role.label(),
-                runner.binaries.display()
+                binaries.display()
             );
         }
     }

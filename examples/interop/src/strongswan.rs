@@ -276,9 +276,9 @@ fn connection(role: Role, settings: &Settings) -> String {
 }
 
 fn child(pair: &Pair, role: Role, settings: &Settings) -> String {
-    let (local, remote, start) = match role {
-        Role::Branch => (pair.branch_subnet, pair.hub_subnet, "start"),
-        Role::Hub => (pair.hub_subnet, pair.branch_subnet, "none"),
+    let (local, remote, start, after_silence) = match role {
+        Role::Branch => (pair.branch_subnet, pair.hub_subnet, "start", "restart"),
+        Role::Hub => (pair.hub_subnet, pair.branch_subnet, "none", "clear"),
     };
     format!(
         "{} {{\n\
@@ -286,6 +286,7 @@ fn child(pair: &Pair, role: Role, settings: &Settings) -> String {
            remote_ts = {remote}\n\
            esp_proposals = {}\n\
            start_action = {start}\n\
+           dpd_action = {after_silence}\n\
            rekey_time = {}s\n\
          }}\n",
         pair.name,
