@@ -86,6 +86,12 @@ impl Deref for Digest {
     }
 }
 
+impl AsRef<[u8]> for Digest {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
 impl Drop for Digest {
     fn drop(&mut self) {
         self.octets.zeroize();
