@@ -32,8 +32,11 @@ pub const MAX_PADDING: usize = 256;
 /// Octets of a nonce, RFC 2409 section 5: between 8 and 256.
 pub const NONCE_LEN: core::ops::RangeInclusive<usize> = 8..=256;
 
-/// Fragments of one fragmented message.
-pub const MAX_FRAGMENTS: usize = 64;
+/// Fragments of one message.
+pub const MAX_FRAGMENTS: u8 = 64;
 
-/// Octets of a reassembled message.
-pub const MAX_REASSEMBLED_LEN: usize = 65_535;
+/// Octets of a message put together from fragments: several times what certificates would need.
+pub const MAX_REASSEMBLED_LEN: usize = 16 * 1024;
+
+/// Messages of one peer that wait for fragments at the same time.
+pub const MAX_PARTIAL_MESSAGES: usize = 2;

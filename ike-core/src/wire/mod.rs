@@ -39,12 +39,13 @@ pub mod vendor_id;
 mod error;
 mod message;
 mod reader;
+mod reassembly;
 mod writer;
 
 pub use attribute::{Attribute, AttributeList, AttributeValue, Attributes};
 pub use delete::Delete;
 pub use error::DecodeError;
-pub use fragment::Fragment;
+pub use fragment::{Fragment, fragment_message};
 pub use header::{Flags, Header, Version};
 pub use identification::Identification;
 pub use message::Message;
@@ -52,6 +53,7 @@ pub use nat::NatOriginalAddress;
 pub use notification::Notification;
 pub use opaque::{Hash, KeyExchange, Nonce};
 pub use payload::{DecodedPayload, Payload, PayloadChain, Payloads};
+pub use reassembly::Reassembly;
 pub use sa::{
     Proposal, ProposalBuilder, SecurityAssociation, SecurityAssociationBuilder, Transform,
 };
