@@ -9,6 +9,8 @@
 
 mod esp;
 mod ike_wire;
+mod ntp;
+mod null_crypto;
 pub mod seeds;
 mod steps;
 
@@ -17,6 +19,7 @@ pub use ike_wire::{
     ike_attributes, ike_delete, ike_fragment, ike_identification, ike_message, ike_notification,
     ike_sa,
 };
+pub use ntp::{ntp_association, ntp_extensions, ntp_message, ntp_server};
 
 /// A target: its name, which is also its folder in the corpus, and its body.
 pub type Target = (&'static str, fn(&[u8]));
@@ -33,4 +36,8 @@ pub const TARGETS: &[Target] = &[
     ("ike_message", ike_message),
     ("ike_notification", ike_notification),
     ("ike_sa", ike_sa),
+    ("ntp_association", ntp_association),
+    ("ntp_extensions", ntp_extensions),
+    ("ntp_message", ntp_message),
+    ("ntp_server", ntp_server),
 ];

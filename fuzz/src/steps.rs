@@ -1,5 +1,7 @@
 //! Cuts the octets of a fuzzer into the steps of a machine's life.
 
+use std::time::Duration;
+
 /// Takes operands off the front of the input; what is missing reads as zero or as empty.
 pub(crate) struct Steps<'a> {
     rest: &'a [u8],
@@ -25,6 +27,11 @@ impl<'a> Steps<'a> {
     /// Two octets as a number.
     pub(crate) fn number(&mut self) -> u16 {
         u16::from_be_bytes([self.octet(), self.octet()])
+    }
+
+    /// Two octets as milliseconds.
+    pub(crate) fn millis(&mut self) -> Duration {
+        Duration::from_millis(self.number().into())
     }
 
     /// A string: two octets of length, then as many as there are.

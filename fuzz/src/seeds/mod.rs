@@ -4,6 +4,7 @@
 
 mod esp;
 mod ike;
+mod ntp;
 
 /// One seed.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,7 +31,7 @@ impl Seed {
 /// Every seed.
 #[must_use]
 pub fn all() -> Vec<Seed> {
-    [ike::seeds(), esp::seeds()].concat()
+    [ike::seeds(), esp::seeds(), ntp::seeds()].concat()
 }
 
 /// A string as [`Steps`](crate::steps::Steps) reads one.
