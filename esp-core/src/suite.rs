@@ -58,8 +58,14 @@ pub enum Cipher {
     Null,
     /// AES-CBC, RFC 3602.
     AesCbc(AesKey),
+    /// AES in counter mode, RFC 3686.
+    AesCtr(AesKey),
     /// AES-GCM with an ICV of 16 octets, RFC 4106.
     AesGcm16(AesKey),
+    /// AES-GMAC, RFC 4543 (ENCR_NULL_AUTH_AES_GMAC): integrity only, at the speed of GCM's.
+    AesGmac(AesKey),
+    /// ChaCha20-Poly1305, RFC 7634. IKEv1 has no number for it.
+    ChaCha20Poly1305,
 }
 
 impl Cipher {
@@ -67,8 +73,8 @@ impl Cipher {
     #[must_use]
     pub const fn is_combined(self) -> bool {
         match self {
-            Self::AesGcm16(_) => true,
-            Self::Des | Self::TripleDes | Self::Null | Self::AesCbc(_) => false,
+            Self::AesGcm16(_) | Self::AesGmac(_) | Self::ChaCha20Poly1305 => true,
+            Self::Des | Self::TripleDes | Self::Null | Self::AesCbc(_) | Self::AesCtr(_) => false,
         }
     }
 
@@ -80,7 +86,8 @@ impl Cipher {
             Self::TripleDes => 24,
             Self::Null => 0,
             Self::AesCbc(key) => key.octets(),
-            Self::AesGcm16(key) => key.octets() + SALT_LEN,
+            Self::AesCtr(key) | Self::AesGcm16(key) | Self::AesGmac(key) => key.octets() + SALT_LEN,
+            Self::ChaCha20Poly1305 => 32 + SALT_LEN,
         }
     }
 
@@ -89,8 +96,13 @@ impl Cipher {
     pub const fn iv_len(self) -> usize {
         match self {
             Self::Null => 0,
-            Self::Des | Self::TripleDes | Self::AesGcm16(_) => 8,
             Self::AesCbc(_) => 16,
+            Self::Des
+            | Self::TripleDes
+            | Self::AesCtr(_)
+            | Self::AesGcm16(_)
+            | Self::AesGmac(_)
+            | Self::ChaCha20Poly1305 => 8,
         }
     }
 
@@ -98,9 +110,13 @@ impl Cipher {
     #[must_use]
     pub const fn alignment(self) -> usize {
         match self {
-            Self::Null | Self::AesGcm16(_) => 4,
             Self::Des | Self::TripleDes => 8,
             Self::AesCbc(_) => 16,
+            Self::Null
+            | Self::AesCtr(_)
+            | Self::AesGcm16(_)
+            | Self::AesGmac(_)
+            | Self::ChaCha20Poly1305 => 4,
         }
     }
 
@@ -110,12 +126,18 @@ impl Cipher {
     pub const fn octet_limit(self) -> Option<u64> {
         match self {
             Self::Des | Self::TripleDes => Some(8 << 20),
-            Self::Null | Self::AesCbc(_) | Self::AesGcm16(_) => None,
+            Self::Null
+            | Self::AesCbc(_)
+            | Self::AesCtr(_)
+            | Self::AesGcm16(_)
+            | Self::AesGmac(_)
+            | Self::ChaCha20Poly1305 => None,
         }
     }
 }
 
-/// Octets of salt in the nonce of a combined mode, RFC 4106 section 4.
+/// Octets of the salt, or nonce, that KEYMAT carries behind the key: RFC 4106 section 4, RFC 3686
+/// section 4, RFC 4543 section 3.2, RFC 7634 section 2.
 pub(crate) const SALT_LEN: usize = 4;
 
 /// Integrity algorithm of ESP.
@@ -126,6 +148,9 @@ pub enum Integrity {
     HmacMd5_96,
     /// HMAC-SHA1-96, RFC 2404.
     HmacSha1_96,
+    /// HMAC-SHA-256 cut to 96 bits, as a draft had it and old peers still do. IKE has no number of
+    /// its own for it.
+    HmacSha256_96,
     /// HMAC-SHA-256-128, RFC 4868.
     HmacSha256_128,
     /// HMAC-SHA-384-192, RFC 4868.
@@ -141,7 +166,7 @@ impl Integrity {
         match self {
             Self::HmacMd5_96 => 16,
             Self::HmacSha1_96 => 20,
-            Self::HmacSha256_128 => 32,
+            Self::HmacSha256_96 | Self::HmacSha256_128 => 32,
             Self::HmacSha384_192 => 48,
             Self::HmacSha512_256 => 64,
         }
@@ -151,7 +176,7 @@ impl Integrity {
     #[must_use]
     pub const fn icv_len(self) -> usize {
         match self {
-            Self::HmacMd5_96 | Self::HmacSha1_96 => 12,
+            Self::HmacMd5_96 | Self::HmacSha1_96 | Self::HmacSha256_96 => 12,
             Self::HmacSha256_128 => 16,
             Self::HmacSha384_192 => 24,
             Self::HmacSha512_256 => 32,
@@ -311,12 +336,16 @@ impl fmt::Display for EspSuite {
             Cipher::TripleDes => formatter.write_str("3des")?,
             Cipher::Null => formatter.write_str("null")?,
             Cipher::AesCbc(key) => write!(formatter, "aes{}", key.bits())?,
+            Cipher::AesCtr(key) => write!(formatter, "aes{}ctr", key.bits())?,
             Cipher::AesGcm16(key) => write!(formatter, "aes{}gcm16", key.bits())?,
+            Cipher::AesGmac(key) => write!(formatter, "aes{}gmac", key.bits())?,
+            Cipher::ChaCha20Poly1305 => formatter.write_str("chacha20poly1305")?,
         }
         if let Some(integrity) = self.integrity {
             formatter.write_str(match integrity {
                 Integrity::HmacMd5_96 => "-md5",
                 Integrity::HmacSha1_96 => "-sha1",
+                Integrity::HmacSha256_96 => "-sha256_96",
                 Integrity::HmacSha256_128 => "-sha256",
                 Integrity::HmacSha384_192 => "-sha384",
                 Integrity::HmacSha512_256 => "-sha512",
@@ -345,18 +374,29 @@ impl FromStr for EspSuite {
 }
 
 fn read_cipher(word: &str) -> Result<Cipher, SuiteError> {
-    Ok(match word {
-        "des" => Cipher::Des,
-        "3des" => Cipher::TripleDes,
-        "null" => Cipher::Null,
-        "aes128" => Cipher::AesCbc(AesKey::Bits128),
-        "aes192" => Cipher::AesCbc(AesKey::Bits192),
-        "aes256" => Cipher::AesCbc(AesKey::Bits256),
-        "aes128gcm16" => Cipher::AesGcm16(AesKey::Bits128),
-        "aes192gcm16" => Cipher::AesGcm16(AesKey::Bits192),
-        "aes256gcm16" => Cipher::AesGcm16(AesKey::Bits256),
-        _ => return Err(SuiteError::UnknownCipher),
-    })
+    match word {
+        "des" => return Ok(Cipher::Des),
+        "3des" => return Ok(Cipher::TripleDes),
+        "null" => return Ok(Cipher::Null),
+        "chacha20poly1305" => return Ok(Cipher::ChaCha20Poly1305),
+        _ => {}
+    }
+    let (bits, mode) = word
+        .strip_prefix("aes")
+        .and_then(|rest| rest.split_at_checked(3))
+        .ok_or(SuiteError::UnknownCipher)?;
+    let key = bits
+        .parse()
+        .ok()
+        .and_then(AesKey::from_bits)
+        .ok_or(SuiteError::UnknownCipher)?;
+    match mode {
+        "" => Ok(Cipher::AesCbc(key)),
+        "ctr" => Ok(Cipher::AesCtr(key)),
+        "gcm16" => Ok(Cipher::AesGcm16(key)),
+        "gmac" => Ok(Cipher::AesGmac(key)),
+        _ => Err(SuiteError::UnknownCipher),
+    }
 }
 
 fn read_integrity(word: &str) -> Result<Integrity, SuiteError> {
@@ -364,6 +404,7 @@ fn read_integrity(word: &str) -> Result<Integrity, SuiteError> {
         "md5" => Integrity::HmacMd5_96,
         "sha1" => Integrity::HmacSha1_96,
         "sha256" => Integrity::HmacSha256_128,
+        "sha256_96" => Integrity::HmacSha256_96,
         "sha384" => Integrity::HmacSha384_192,
         "sha512" => Integrity::HmacSha512_256,
         _ => return Err(SuiteError::UnknownIntegrity),

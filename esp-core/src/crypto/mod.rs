@@ -1,5 +1,7 @@
 //! What an SA asks of cryptography: one object that seals and one that opens, made once per SA.
 
+#[cfg(feature = "ring")]
+pub mod ring;
 #[cfg(feature = "rustcrypto")]
 pub mod rustcrypto;
 
@@ -13,7 +15,8 @@ use crate::suite::EspSuite;
 
 /// Where cryptography comes from. Passed explicitly; there is no default and no feature chooses one.
 ///
-/// Composed by struct update, such as `CryptoProvider { secure_random: mine, ..rustcrypto::provider() }`.
+/// Composed by struct update, such as
+/// `CryptoProvider { backends: &[&ring::Ring, &rustcrypto::RustCrypto], ..rustcrypto::provider() }`.
 #[expect(
     clippy::exhaustive_structs,
     reason = "struct update is how providers are composed"
@@ -37,7 +40,8 @@ impl CryptoProvider {
     ///
     /// # Errors
     ///
-    /// [`SaError::UnsupportedSuite`] if none has, [`SaError::KeymatLength`] unless `keymat` is as long as the suite takes.
+    /// [`SaError::UnsupportedSuite`] if none has, [`SaError::KeymatLength`] unless `keymat` is as
+    /// long as the suite takes.
     pub fn sealer(&self, suite: EspSuite, keymat: &[u8]) -> Result<Box<dyn Sealer>, SaError> {
         check_keymat(suite, keymat)?;
         self.backends
@@ -61,14 +65,11 @@ impl CryptoProvider {
 }
 
 fn check_keymat(suite: EspSuite, keymat: &[u8]) -> Result<(), SaError> {
-    let expected = suite.keymat_len();
-    if keymat.len() == expected {
+    let (expected, got) = (suite.keymat_len(), keymat.len());
+    if expected == got {
         Ok(())
     } else {
-        Err(SaError::KeymatLength {
-            expected,
-            got: keymat.len(),
-        })
+        Err(SaError::KeymatLength { expected, got })
     }
 }
 
@@ -77,7 +78,8 @@ pub trait Backend: Debug + Send + Sync {
     /// Whether [`sealer`](Self::sealer) and [`opener`](Self::opener) give something for the suite.
     fn supports(&self, suite: EspSuite) -> bool;
 
-    /// The sealing half; `None` for a suite that it does not have, or if `keymat` is not [`EspSuite::keymat_len`] long.
+    /// The sealing half; `None` for a suite that the backend does not have, or if `keymat` is not
+    /// [`EspSuite::keymat_len`] long.
     fn sealer(
         &self,
         suite: EspSuite,
@@ -91,29 +93,87 @@ pub trait Backend: Debug + Send + Sync {
 
 /// Encrypts and authenticates packets of one SA.
 ///
-/// A packet is laid out as on the wire: SPI, low half of the sequence number, IV, padded plaintext, room for the ICV.
+/// A packet is laid out as on the wire: SPI, low half of the sequence number, IV, padded plaintext,
+/// room for the ICV. Of the sequence number that is passed beside it only an extended one's high
+/// half counts.
 pub trait Sealer: Debug + Send + Sync {
-    /// Writes the IV for the packet of that number; no two numbers have the same, and where the cipher wants IVs that nobody can predict, nobody can.
+    /// Writes the IV for the packet of that number.
+    ///
+    /// No two numbers have the same IV, and where the cipher wants IVs that nobody can predict,
+    /// nobody can.
     fn write_iv(&self, sequence: u64, iv: &mut [u8]);
 
-    /// Encrypts in place under the IV that is in the packet and writes the ICV. Of `sequence` only an extended number's high half counts.
+    /// Encrypts in place under the IV that is in the packet and writes the ICV.
     ///
     /// # Errors
     ///
-    /// [`SealError::Refused`] if the packet is not laid out for the suite or longer than the cipher takes.
+    /// [`SealError::Refused`] if the packet is not laid out for the suite, or is longer than the
+    /// cipher takes.
     fn seal(&self, sequence: u64, packet: &mut [u8]) -> Result<(), SealError>;
+
+    /// Does the same for several packets, side by side where that is faster than one by one. Comes
+    /// with at most [`MAX_LANES`] at a time.
+    ///
+    /// # Errors
+    ///
+    /// As [`seal`](Self::seal), and then none of the packets may be sent.
+    fn seal_batch(&self, lanes: &mut [SealLane<'_>]) -> Result<(), SealError> {
+        lanes
+            .iter_mut()
+            .try_for_each(|lane| self.seal(lane.sequence, lane.packet))
+    }
 }
 
 /// Verifies and decrypts packets of one SA.
 pub trait Opener: Debug + Send + Sync {
-    /// Verifies the ICV of a whole ESP packet and then decrypts it in place; gives the range of the padded plaintext. Of `sequence` only an extended
-    /// number's high half counts.
+    /// Verifies the ICV of a whole ESP packet and then decrypts it in place; gives the range of the
+    /// padded plaintext. Of `sequence` only an extended number's high half counts.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Truncated`] or [`OpenError::Misaligned`] if the packet cannot be of the suite, [`OpenError::BadIcv`] if it is not authentic. The octets
-    /// of the packet are unspecified afterwards.
+    /// [`OpenError::Truncated`] or [`OpenError::Misaligned`] if the packet cannot be of the suite,
+    /// [`OpenError::BadIcv`] if it is not authentic. The octets of the packet are unspecified
+    /// afterwards.
     fn open(&self, sequence: u64, packet: &mut [u8]) -> Result<Range<usize>, OpenError>;
+
+    /// Does the same for several packets, side by side where that is faster than one by one. Comes
+    /// with at most [`MAX_LANES`] at a time.
+    fn open_batch(&self, lanes: &mut [OpenLane<'_>]) {
+        for lane in lanes {
+            lane.plaintext = self.open(lane.sequence, lane.packet);
+        }
+    }
+}
+
+/// The most packets that one call of a batch method comes with.
+pub const MAX_LANES: usize = 8;
+
+/// One of several packets that are sealed side by side.
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "what Sealer::seal takes, and no more"
+)]
+#[derive(Debug)]
+pub struct SealLane<'a> {
+    /// Its whole sequence number.
+    pub sequence: u64,
+    /// The packet, laid out as for [`Sealer::seal`].
+    pub packet: &'a mut [u8],
+}
+
+/// One of several packets that are opened side by side.
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "what Opener::open takes and gives, and no more"
+)]
+#[derive(Debug)]
+pub struct OpenLane<'a> {
+    /// Its whole sequence number.
+    pub sequence: u64,
+    /// The packet.
+    pub packet: &'a mut [u8],
+    /// The range of the padded plaintext, written by [`Opener::open_batch`].
+    pub plaintext: Result<Range<usize>, OpenError>,
 }
 
 /// Random octets that nobody can predict.
@@ -148,7 +208,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The high half of an extended sequence number as the ICV covers it, RFC 4303 section 2.2.1; empty without ESN.
+/// The high half of an extended sequence number as the ICV covers it, RFC 4303 section 2.2.1;
+/// empty without ESN.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HighHalf {
     octets: [u8; 4],
@@ -169,7 +230,8 @@ impl HighHalf {
     }
 }
 
-/// What a combined mode authenticates beside the plaintext, RFC 4106 section 5: SPI and sequence number, all 64 bits of an extended one.
+/// What a combined mode authenticates beside the plaintext, RFC 4106 section 5: SPI and sequence
+/// number, all 64 bits of an extended one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AssociatedData {
     octets: [u8; 12],
@@ -195,5 +257,20 @@ impl AssociatedData {
 
     pub(crate) fn octets(&self) -> &[u8] {
         self.octets.get(..self.len).unwrap_or(&[])
+    }
+}
+
+/// The nonce of a combined mode, RFC 4106 section 4: salt from KEYMAT, then the packet's IV.
+pub(crate) fn nonce(salt: [u8; 4], iv: &[u8]) -> Option<[u8; 12]> {
+    let [i0, i1, i2, i3, i4, i5, i6, i7] = *<&[u8; 8]>::try_from(iv).ok()?;
+    let [s0, s1, s2, s3] = salt;
+    Some([s0, s1, s2, s3, i0, i1, i2, i3, i4, i5, i6, i7])
+}
+
+/// An IV that need only differ from every other of its SA, RFC 4106 section 3.1: the sequence
+/// number does.
+pub(crate) fn write_counter_iv(sequence: u64, iv: &mut [u8]) {
+    if let Ok(iv) = <&mut [u8; 8]>::try_from(iv) {
+        *iv = sequence.to_be_bytes();
     }
 }

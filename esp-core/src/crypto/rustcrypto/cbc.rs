@@ -1,96 +1,20 @@
-//! CBC mode, RFC 3602 and RFC 2451, and NULL, RFC 2410.
+//! CBC mode, RFC 3602 and RFC 2451, one packet at a time or eight side by side.
 
-use alloc::boxed::Box;
 use core::fmt;
 
-use aes::{Aes128Dec, Aes128Enc, Aes192Dec, Aes192Enc, Aes256Dec, Aes256Enc};
+use aes::Aes128Enc;
+use cipher::common::array::ArraySize;
 use cipher::{
-    Array, BlockCipherDecrypt, BlockCipherEncrypt, BlockModeDecrypt, BlockModeEncrypt, InOutBuf,
-    InnerIvInit, KeyInit,
+    Array, BlockCipherDecrypt, BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt,
+    BlockModeDecrypt, BlockModeEncrypt, BlockSizeUser, InOutBuf, InnerIvInit, KeyInit,
 };
 use zeroize::Zeroizing;
 
-use crate::crypto::SecureRandom;
-use crate::suite::{AesKey, Cipher};
+use super::cipher_mode::{Body, Decryptor, Encryptor};
+use crate::crypto::{MAX_LANES, SecureRandom};
 
-/// Encrypts bodies of packets.
-pub(super) trait Encryptor: fmt::Debug + Send + Sync {
-    /// Writes the IV for the packet of that number.
-    fn write_iv(&self, sequence: u64, iv: &mut [u8]);
-
-    /// Encrypts in place; `None` if a length is not the cipher's.
-    fn encrypt(&self, iv: &[u8], body: &mut [u8]) -> Option<()>;
-}
-
-/// Decrypts bodies of packets.
-pub(super) trait Decryptor: fmt::Debug + Send + Sync {
-    /// Decrypts in place; `None` if a length is not the cipher's.
-    fn decrypt(&self, iv: &[u8], body: &mut [u8]) -> Option<()>;
-}
-
-pub(super) const fn supports(cipher: Cipher) -> bool {
-    match cipher {
-        Cipher::Des | Cipher::TripleDes => cfg!(feature = "legacy"),
-        Cipher::Null | Cipher::AesCbc(_) => true,
-        Cipher::AesGcm16(_) => false,
-    }
-}
-
-pub(super) fn encryptor(
-    cipher: Cipher,
-    key: &[u8],
-    random: &dyn SecureRandom,
-) -> Option<Box<dyn Encryptor>> {
-    Some(match cipher {
-        Cipher::Null => Box::new(Null),
-        Cipher::AesCbc(AesKey::Bits128) => Box::new(CbcEncryptor::<Aes128Enc>::new(key, random)?),
-        Cipher::AesCbc(AesKey::Bits192) => Box::new(CbcEncryptor::<Aes192Enc>::new(key, random)?),
-        Cipher::AesCbc(AesKey::Bits256) => Box::new(CbcEncryptor::<Aes256Enc>::new(key, random)?),
-        #[cfg(feature = "legacy")]
-        Cipher::Des => Box::new(CbcEncryptor::<des::Des>::new(key, random)?),
-        #[cfg(feature = "legacy")]
-        Cipher::TripleDes => Box::new(CbcEncryptor::<des::TdesEde3>::new(key, random)?),
-        #[cfg(not(feature = "legacy"))]
-        Cipher::Des | Cipher::TripleDes => return None,
-        Cipher::AesGcm16(_) => return None,
-    })
-}
-
-pub(super) fn decryptor(cipher: Cipher, key: &[u8]) -> Option<Box<dyn Decryptor>> {
-    Some(match cipher {
-        Cipher::Null => Box::new(Null),
-        Cipher::AesCbc(AesKey::Bits128) => Box::new(CbcDecryptor::<Aes128Dec>::new(key)?),
-        Cipher::AesCbc(AesKey::Bits192) => Box::new(CbcDecryptor::<Aes192Dec>::new(key)?),
-        Cipher::AesCbc(AesKey::Bits256) => Box::new(CbcDecryptor::<Aes256Dec>::new(key)?),
-        #[cfg(feature = "legacy")]
-        Cipher::Des => Box::new(CbcDecryptor::<des::Des>::new(key)?),
-        #[cfg(feature = "legacy")]
-        Cipher::TripleDes => Box::new(CbcDecryptor::<des::TdesEde3>::new(key)?),
-        #[cfg(not(feature = "legacy"))]
-        Cipher::Des | Cipher::TripleDes => return None,
-        Cipher::AesGcm16(_) => return None,
-    })
-}
-
-/// No encryption.
-#[derive(Debug)]
-struct Null;
-
-impl Encryptor for Null {
-    fn write_iv(&self, _sequence: u64, _iv: &mut [u8]) {}
-
-    fn encrypt(&self, _iv: &[u8], _body: &mut [u8]) -> Option<()> {
-        Some(())
-    }
-}
-
-impl Decryptor for Null {
-    fn decrypt(&self, _iv: &[u8], _body: &mut [u8]) -> Option<()> {
-        Some(())
-    }
-}
-
-/// IVs that nobody can predict, without a system call: AES of the sequence number under a random key of its own (RFC 3602 section 3).
+/// IVs that nobody can predict (RFC 3602 section 3), without a system call: AES of the sequence
+/// number under a random key of its own.
 struct IvGenerator {
     cipher: Aes128Enc,
 }
@@ -113,13 +37,14 @@ impl IvGenerator {
     }
 }
 
-struct CbcEncryptor<C> {
+pub(super) struct CbcEncryptor<C> {
+    /// Both wipe themselves.
     cipher: C,
     ivs: IvGenerator,
 }
 
 impl<C: KeyInit> CbcEncryptor<C> {
-    fn new(key: &[u8], random: &dyn SecureRandom) -> Option<Self> {
+    pub(super) fn new(key: &[u8], random: &dyn SecureRandom) -> Option<Self> {
         Some(Self {
             cipher: C::new_from_slice(key).ok()?,
             ivs: IvGenerator::new(random)?,
@@ -138,6 +63,18 @@ impl<C: BlockCipherEncrypt + Send + Sync> Encryptor for CbcEncryptor<C> {
         mode.encrypt_blocks_inout(blocks);
         rest.is_empty().then_some(())
     }
+
+    fn encrypt_batch(&self, bodies: &mut [Body<'_>]) -> Option<()> {
+        bodies
+            .chunks_mut(MAX_LANES)
+            .try_for_each(|bodies| match bodies {
+                [] => Some(()),
+                [body] => self.encrypt(body.iv, body.octets),
+                [_, _] => Chains::<_, 2>::new(bodies)?.encrypt(&self.cipher),
+                [_, _, _] | [_, _, _, _] => Chains::<_, 4>::new(bodies)?.encrypt(&self.cipher),
+                _ => Chains::<_, MAX_LANES>::new(bodies)?.encrypt(&self.cipher),
+            })
+    }
 }
 
 impl<C> fmt::Debug for CbcEncryptor<C> {
@@ -146,12 +83,78 @@ impl<C> fmt::Debug for CbcEncryptor<C> {
     }
 }
 
-struct CbcDecryptor<C> {
+/// Up to `N` chains in lock-step. A chain of CBC waits for its last block before it can go on;
+/// several keep the processor busy. A chain that is shorter than others runs on empty to their end.
+struct Chains<'a, BS: ArraySize, const N: usize> {
+    last: [Array<u8, BS>; N],
+    bodies: [&'a mut [Array<u8, BS>]; N],
+}
+
+impl<'a, BS: ArraySize, const N: usize> Chains<'a, BS, N> {
+    fn new(bodies: &'a mut [Body<'_>]) -> Option<Self> {
+        let mut chains = Self {
+            last: core::array::from_fn(|_| Array::default()),
+            bodies: core::array::from_fn(|_| <&mut [_]>::default()),
+        };
+        for ((last, chain), body) in chains.last.iter_mut().zip(&mut chains.bodies).zip(bodies) {
+            *last = Array::try_from(body.iv).ok()?;
+            let (blocks, rest) = Array::slice_as_chunks_mut(body.octets);
+            *chain = rest.is_empty().then_some(blocks)?;
+        }
+        Some(chains)
+    }
+
+    fn encrypt<C: BlockCipherEncrypt<BlockSize = BS>>(self, cipher: &C) -> Option<()> {
+        cipher.encrypt_with_backend(self);
+        Some(())
+    }
+}
+
+impl<BS: ArraySize, const N: usize> BlockSizeUser for Chains<'_, BS, N> {
+    type BlockSize = BS;
+}
+
+impl<BS: ArraySize, const N: usize> BlockCipherEncClosure for Chains<'_, BS, N> {
+    /// Inlined into a function that is compiled for the processor's AES instructions.
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = BS>>(self, backend: &B) {
+        let Self {
+            mut last,
+            mut bodies,
+        } = self;
+        let steps = bodies.iter().map(|blocks| blocks.len()).max().unwrap_or(0);
+        for step in 0..steps {
+            for (last, blocks) in last.iter_mut().zip(&bodies) {
+                if let Some(block) = blocks.get(step) {
+                    xor(last, block);
+                }
+            }
+            for last in &mut last {
+                backend.encrypt_block(last.into());
+            }
+            for (last, blocks) in last.iter().zip(&mut bodies) {
+                if let Some(block) = blocks.get_mut(step) {
+                    block.clone_from(last);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn xor<BS: ArraySize>(into: &mut Array<u8, BS>, other: &Array<u8, BS>) {
+    for (octet, other) in into.iter_mut().zip(other) {
+        *octet ^= other;
+    }
+}
+
+pub(super) struct CbcDecryptor<C> {
+    /// Wipes itself.
     cipher: C,
 }
 
 impl<C: KeyInit> CbcDecryptor<C> {
-    fn new(key: &[u8]) -> Option<Self> {
+    pub(super) fn new(key: &[u8]) -> Option<Self> {
         C::new_from_slice(key).ok().map(|cipher| Self { cipher })
     }
 }

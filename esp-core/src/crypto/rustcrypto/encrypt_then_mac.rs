@@ -1,11 +1,12 @@
-//! A cipher and an integrity algorithm side by side, RFC 4303 section 3.3.2: encryption first, then the ICV over all of it.
+//! A cipher and an integrity algorithm, RFC 4303 section 3.3.2: encryption first, then the ICV over
+//! all of it.
 
 use alloc::boxed::Box;
 use core::ops::Range;
 
-use super::cbc::{Decryptor, Encryptor};
-use super::mac::PacketMac;
-use crate::crypto::{HighHalf, Opener, Parts, Sealer};
+use super::cipher_mode::{Body, Decryptor, Encryptor};
+use super::hmac::{Message, PacketMac};
+use crate::crypto::{HighHalf, MAX_LANES, OpenLane, Opener, Parts, SealLane, Sealer};
 use crate::error::{OpenError, SealError};
 use crate::suite::EspSuite;
 
@@ -28,6 +29,53 @@ impl EncryptThenMac {
             mac,
         }
     }
+
+    fn sign(&self, sequence: u64, packet: &mut [u8]) -> Option<()> {
+        let high_half = HighHalf::of(self.suite, sequence);
+        let (packet, icv) = split_icv_mut(packet, self.suite.icv_len())?;
+        self.mac.sign(
+            Message {
+                packet,
+                high_half: high_half.octets(),
+            },
+            icv,
+        );
+        Some(())
+    }
+
+    fn sign_both(&self, first: &mut SealLane<'_>, second: &mut SealLane<'_>) -> Option<()> {
+        let icv_len = self.suite.icv_len();
+        let first_high = HighHalf::of(self.suite, first.sequence);
+        let second_high = HighHalf::of(self.suite, second.sequence);
+        let (first, first_icv) = split_icv_mut(first.packet, icv_len)?;
+        let (second, second_icv) = split_icv_mut(second.packet, icv_len)?;
+        let messages = [
+            Message {
+                packet: first,
+                high_half: first_high.octets(),
+            },
+            Message {
+                packet: second,
+                high_half: second_high.octets(),
+            },
+        ];
+        self.mac.sign_both(messages, [first_icv, second_icv]);
+        Some(())
+    }
+
+    fn encrypt_batch(&self, lanes: &mut [SealLane<'_>]) -> Option<()> {
+        let (iv_len, icv_len) = (self.suite.iv_len(), self.suite.icv_len());
+        let mut bodies: [Body<'_>; MAX_LANES] = Default::default();
+        let count = lanes.len();
+        for (body, lane) in bodies.iter_mut().zip(lanes) {
+            let parts = Parts::split(lane.packet, iv_len, icv_len)?;
+            *body = Body {
+                iv: parts.iv,
+                octets: parts.body,
+            };
+        }
+        self.encryptor.encrypt_batch(bodies.get_mut(..count)?)
+    }
 }
 
 impl Sealer for EncryptThenMac {
@@ -36,17 +84,25 @@ impl Sealer for EncryptThenMac {
     }
 
     fn seal(&self, sequence: u64, packet: &mut [u8]) -> Result<(), SealError> {
-        let (iv_len, icv_len) = (self.suite.iv_len(), self.suite.icv_len());
         let Parts { iv, body, .. } =
-            Parts::split(packet, iv_len, icv_len).ok_or(SealError::Refused)?;
+            Parts::split(packet, self.suite.iv_len(), self.suite.icv_len())
+                .ok_or(SealError::Refused)?;
         self.encryptor.encrypt(iv, body).ok_or(SealError::Refused)?;
-        let (signed, icv) = packet
-            .len()
-            .checked_sub(icv_len)
-            .and_then(|at| packet.split_at_mut_checked(at))
-            .ok_or(SealError::Refused)?;
-        self.mac
-            .sign(signed, HighHalf::of(self.suite, sequence).octets(), icv);
+        self.sign(sequence, packet).ok_or(SealError::Refused)
+    }
+
+    fn seal_batch(&self, lanes: &mut [SealLane<'_>]) -> Result<(), SealError> {
+        for lanes in lanes.chunks_mut(MAX_LANES) {
+            self.encrypt_batch(lanes).ok_or(SealError::Refused)?;
+            for pair in lanes.chunks_mut(2) {
+                let signed = match pair {
+                    [first, second] => self.sign_both(first, second),
+                    [lane] => self.sign(lane.sequence, lane.packet),
+                    _ => None,
+                };
+                signed.ok_or(SealError::Refused)?;
+            }
+        }
         Ok(())
     }
 }
@@ -70,30 +126,91 @@ impl VerifyThenDecrypt {
             mac,
         }
     }
+
+    fn verify(&self, sequence: u64, packet: &[u8]) -> Option<bool> {
+        let high_half = HighHalf::of(self.suite, sequence);
+        let (packet, icv) = split_icv(packet, self.suite.icv_len())?;
+        Some(self.mac.verify(
+            Message {
+                packet,
+                high_half: high_half.octets(),
+            },
+            icv,
+        ))
+    }
+
+    fn verify_both(&self, first: &OpenLane<'_>, second: &OpenLane<'_>) -> Option<[bool; 2]> {
+        let icv_len = self.suite.icv_len();
+        let first_high = HighHalf::of(self.suite, first.sequence);
+        let second_high = HighHalf::of(self.suite, second.sequence);
+        let (first, first_icv) = split_icv(first.packet, icv_len)?;
+        let (second, second_icv) = split_icv(second.packet, icv_len)?;
+        let messages = [
+            Message {
+                packet: first,
+                high_half: first_high.octets(),
+            },
+            Message {
+                packet: second,
+                high_half: second_high.octets(),
+            },
+        ];
+        Some(self.mac.verify_both(messages, [first_icv, second_icv]))
+    }
+
+    /// Decrypts a packet whose ICV has been looked at; `None` if it was too short for one.
+    fn decrypt(
+        &self,
+        packet: &mut [u8],
+        verified: Option<bool>,
+    ) -> Result<Range<usize>, OpenError> {
+        let truncated = OpenError::Truncated { len: packet.len() };
+        if !verified.ok_or(truncated)? {
+            return Err(OpenError::BadIcv);
+        }
+        let Parts {
+            header, iv, body, ..
+        } = Parts::split(packet, self.suite.iv_len(), self.suite.icv_len()).ok_or(truncated)?;
+        let start = header.len() + iv.len();
+        let plaintext = start..start + body.len();
+        let misaligned = OpenError::Misaligned { len: body.len() };
+        self.decryptor.decrypt(iv, body).ok_or(misaligned)?;
+        Ok(plaintext)
+    }
 }
 
 impl Opener for VerifyThenDecrypt {
     fn open(&self, sequence: u64, packet: &mut [u8]) -> Result<Range<usize>, OpenError> {
-        let (iv_len, icv_len) = (self.suite.iv_len(), self.suite.icv_len());
-        let truncated = OpenError::Truncated { len: packet.len() };
-        let (signed, icv) = packet
-            .len()
-            .checked_sub(icv_len)
-            .and_then(|at| packet.split_at_checked(at))
-            .ok_or(truncated)?;
-        if !self
-            .mac
-            .verify(signed, HighHalf::of(self.suite, sequence).octets(), icv)
-        {
-            return Err(OpenError::BadIcv);
-        }
-        let Parts { iv, body, .. } = Parts::split(packet, iv_len, icv_len).ok_or(truncated)?;
-        let plaintext = self.suite.header_len()..self.suite.header_len() + body.len();
-        self.decryptor
-            .decrypt(iv, body)
-            .ok_or(OpenError::Misaligned {
-                len: plaintext.len(),
-            })?;
-        Ok(plaintext)
+        let verified = self.verify(sequence, packet);
+        self.decrypt(packet, verified)
     }
+
+    fn open_batch(&self, lanes: &mut [OpenLane<'_>]) {
+        for pair in lanes.chunks_mut(2) {
+            let verified = match &*pair {
+                [first, second] => self.verify_both(first, second),
+                _ => None,
+            };
+            match (pair, verified) {
+                ([first, second], Some([first_verified, second_verified])) => {
+                    first.plaintext = self.decrypt(first.packet, Some(first_verified));
+                    second.plaintext = self.decrypt(second.packet, Some(second_verified));
+                }
+                // The last of an odd number, or one of the two is too short.
+                (lanes, _) => {
+                    for lane in lanes {
+                        lane.plaintext = self.open(lane.sequence, lane.packet);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn split_icv(packet: &[u8], icv_len: usize) -> Option<(&[u8], &[u8])> {
+    packet.split_at_checked(packet.len().checked_sub(icv_len)?)
+}
+
+fn split_icv_mut(packet: &mut [u8], icv_len: usize) -> Option<(&mut [u8], &mut [u8])> {
+    packet.split_at_mut_checked(packet.len().checked_sub(icv_len)?)
 }

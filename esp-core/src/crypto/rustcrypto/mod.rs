@@ -1,13 +1,17 @@
 //! Every suite by the crates of the RustCrypto project, in safe Rust.
 
+mod aead;
 mod cbc;
+mod cipher_mode;
+mod ctr;
 mod encrypt_then_mac;
-mod gcm;
-mod mac;
+mod gmac;
+mod hmac;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
+use self::encrypt_then_mac::{EncryptThenMac, VerifyThenDecrypt};
 use super::{Backend, CryptoProvider, Opener, Sealer, SecureRandom};
 use crate::suite::{Cipher, EspSuite};
 
@@ -28,7 +32,7 @@ pub struct RustCrypto;
 impl Backend for RustCrypto {
     fn supports(&self, suite: EspSuite) -> bool {
         match suite.integrity() {
-            Some(integrity) => cbc::supports(suite.cipher()) && mac::supports(integrity),
+            Some(integrity) => cipher_mode::supports(suite.cipher()) && hmac::supports(integrity),
             None => true,
         }
     }
@@ -39,32 +43,38 @@ impl Backend for RustCrypto {
         keymat: &[u8],
         random: &dyn SecureRandom,
     ) -> Option<Box<dyn Sealer>> {
-        let (cipher_key, integrity_key) = keymat.split_at_checked(suite.cipher().keymat_len())?;
-        match (suite.cipher(), suite.integrity()) {
-            (Cipher::AesGcm16(key), None) => gcm::sealer(suite, key, cipher_key),
-            (cipher, Some(integrity)) => {
-                let encryptor = cbc::encryptor(cipher, cipher_key, random)?;
-                let mac = mac::keyed(integrity, integrity_key)?;
-                Some(Box::new(encrypt_then_mac::EncryptThenMac::new(
-                    suite, encryptor, mac,
-                )))
+        match suite.cipher() {
+            Cipher::AesGcm16(key) => aead::gcm_sealer(suite, key, keymat),
+            Cipher::AesGmac(key) => gmac::sealer(suite, key, keymat),
+            Cipher::ChaCha20Poly1305 => aead::chacha20poly1305_sealer(suite, keymat),
+            cipher @ (Cipher::Des
+            | Cipher::TripleDes
+            | Cipher::Null
+            | Cipher::AesCbc(_)
+            | Cipher::AesCtr(_)) => {
+                let (cipher_key, integrity_key) = keymat.split_at_checked(cipher.keymat_len())?;
+                let encryptor = cipher_mode::encryptor(cipher, cipher_key, random)?;
+                let mac = hmac::keyed(suite.integrity()?, integrity_key)?;
+                Some(Box::new(EncryptThenMac::new(suite, encryptor, mac)))
             }
-            (_, None) => None,
         }
     }
 
     fn opener(&self, suite: EspSuite, keymat: &[u8]) -> Option<Box<dyn Opener>> {
-        let (cipher_key, integrity_key) = keymat.split_at_checked(suite.cipher().keymat_len())?;
-        match (suite.cipher(), suite.integrity()) {
-            (Cipher::AesGcm16(key), None) => gcm::opener(suite, key, cipher_key),
-            (cipher, Some(integrity)) => {
-                let decryptor = cbc::decryptor(cipher, cipher_key)?;
-                let mac = mac::keyed(integrity, integrity_key)?;
-                Some(Box::new(encrypt_then_mac::VerifyThenDecrypt::new(
-                    suite, decryptor, mac,
-                )))
+        match suite.cipher() {
+            Cipher::AesGcm16(key) => aead::gcm_opener(suite, key, keymat),
+            Cipher::AesGmac(key) => gmac::opener(suite, key, keymat),
+            Cipher::ChaCha20Poly1305 => aead::chacha20poly1305_opener(suite, keymat),
+            cipher @ (Cipher::Des
+            | Cipher::TripleDes
+            | Cipher::Null
+            | Cipher::AesCbc(_)
+            | Cipher::AesCtr(_)) => {
+                let (cipher_key, integrity_key) = keymat.split_at_checked(cipher.keymat_len())?;
+                let decryptor = cipher_mode::decryptor(cipher, cipher_key)?;
+                let mac = hmac::keyed(suite.integrity()?, integrity_key)?;
+                Some(Box::new(VerifyThenDecrypt::new(suite, decryptor, mac)))
             }
-            (_, None) => None,
         }
     }
 }
