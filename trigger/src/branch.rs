@@ -682,7 +682,7 @@ impl Branch {
                 self.event(Event::Hint { member: HUB });
                 self.doubt(now);
             }
-            _ => {}
+            ike_core::Event::CredentialsWanted { .. } | ike_core::Event::Alive { .. } | _ => {}
         }
     }
 

@@ -36,7 +36,13 @@ impl DatagramError {
                 esp_core::OpenError::Late { .. } => DropReason::Late,
                 esp_core::OpenError::BadIcv => DropReason::BadIcv,
                 esp_core::OpenError::SelectorMismatch { .. } => DropReason::InnerSelector,
-                _ => DropReason::MalformedEsp,
+                esp_core::OpenError::Truncated { .. }
+                | esp_core::OpenError::Misaligned { .. }
+                | esp_core::OpenError::WrongSpi { .. }
+                | esp_core::OpenError::BadPadding
+                | esp_core::OpenError::UnexpectedNextHeader { .. }
+                | esp_core::OpenError::Inner(_)
+                | _ => DropReason::MalformedEsp,
             },
         }
     }

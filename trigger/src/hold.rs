@@ -60,3 +60,33 @@ impl Hold {
             .map(|(_, packet)| packet)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+    use crate::testing::epoch;
+
+    #[test]
+    fn holds_a_bounded_number_and_drops_the_oldest() {
+        let (mut hold, timing, now) = (Hold::default(), Timing::default(), epoch());
+        let dropped: u64 = (0..20).map(|number| hold.push(now, &[number], &timing)).sum();
+
+        assert_eq!(dropped, 4);
+        let kept: Vec<Vec<u8>> = hold.take().collect();
+        assert_eq!(kept, (4..20).map(|number| vec![number]).collect::<Vec<_>>());
+        assert_eq!(hold.len(), 0);
+    }
+
+    #[test]
+    fn drops_what_has_waited_too_long() {
+        let (mut hold, timing, now) = (Hold::default(), Timing::default(), epoch());
+        hold.push(now, b"old", &timing);
+        hold.push(now + Duration::from_secs(3), b"young", &timing);
+        assert_eq!(hold.next(&timing), Some(now + Duration::from_secs(5)));
+
+        assert_eq!(hold.age(now + Duration::from_secs(5), &timing), 1);
+        assert_eq!(hold.take().collect::<Vec<_>>(), [b"young"]);
+    }
+}

@@ -683,7 +683,7 @@ impl Hub {
                     self.event(Event::Hint { member });
                 }
             }
-            _ => {}
+            ike_core::Event::CredentialsWanted { .. } | ike_core::Event::Alive { .. } | _ => {}
         }
     }
 

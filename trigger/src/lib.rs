@@ -25,6 +25,8 @@ mod proof;
 mod roll_call;
 mod schedule;
 mod status;
+#[cfg(test)]
+mod testing;
 mod transmit;
 mod wall_clock;
 

@@ -41,25 +41,21 @@ impl Negotiations {
 
     /// A pair wants an SA. Returns whether to begin now.
     pub(crate) fn want(&mut self, now: Instant, index: usize, timing: &Timing) -> bool {
-        let in_flight = self
-            .gates
-            .iter()
-            .filter(|gate| gate.is_in_flight(now))
-            .count();
-        let Some(gate) = self.gates.get_mut(index) else {
-            return false;
-        };
+        let full = self.is_full(now, timing);
+        let Some(gate) = self.gates.get_mut(index) else { return false };
         if gate.is_in_flight(now) || gate.not_before.is_some_and(|not_before| now < not_before) {
             return false;
         }
-        if timing.quick_modes_in_flight <= in_flight {
-            if !self.waiting.contains(&index) {
-                self.waiting.push_back(index);
-            }
-            return false;
+        if !full {
+            gate.began = Some(now);
+        } else if !self.waiting.contains(&index) {
+            self.waiting.push_back(index);
         }
-        gate.began = Some(now);
-        true
+        !full
+    }
+
+    fn is_full(&self, now: Instant, timing: &Timing) -> bool {
+        timing.quick_modes_in_flight <= self.gates.iter().filter(|gate| gate.is_in_flight(now)).count()
     }
 
     /// Until when a failure keeps the pair from being tried again.
@@ -69,12 +65,10 @@ impl Negotiations {
 
     /// The next pair that waits for its turn, if one can begin now.
     pub(crate) fn next_waiting(&mut self, now: Instant, timing: &Timing) -> Option<usize> {
-        while let Some(index) = self.waiting.pop_front() {
+        while !self.is_full(now, timing) {
+            let index = self.waiting.pop_front()?;
             if self.want(now, index, timing) {
                 return Some(index);
-            }
-            if self.waiting.back() == Some(&index) {
-                return None;
             }
         }
         None
@@ -143,5 +137,64 @@ impl Gate {
         );
         self.failures = self.failures.saturating_add(1);
         self.not_before = Some(now + wait);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jitter::tests::jitter;
+    use crate::testing::epoch;
+
+    #[test]
+    fn two_at_a_time_and_the_next_when_one_is_done() {
+        let (mut negotiations, timing, now) = (Negotiations::new(4), Timing::default(), epoch());
+        let began: Vec<bool> = (0..4).map(|index| negotiations.want(now, index, &timing)).collect();
+        assert_eq!(began, [true, true, false, false]);
+        assert_eq!(negotiations.next_waiting(now, &timing), None);
+
+        negotiations.succeeded(now, 0);
+        assert_eq!(negotiations.next_waiting(now, &timing), Some(2));
+        assert_eq!(negotiations.next_waiting(now, &timing), None);
+        negotiations.succeeded(now, 1);
+        assert_eq!(negotiations.next_waiting(now, &timing), Some(3));
+    }
+
+    #[test]
+    fn failures_back_off_up_to_the_cap_and_never_rest() {
+        let (mut negotiations, timing, jitter) = (Negotiations::new(1), Timing::default(), jitter(3));
+        let mut now = epoch();
+        for expected in [1.0, 2.0, 4.0, 8.0, 14.0, 14.0] {
+            assert!(negotiations.want(now, 0, &timing));
+            negotiations.failed(now, 0, &timing, &jitter);
+            let not_before = negotiations.not_before(0).unwrap();
+            let waits = (not_before - now).as_secs_f64();
+            assert!((0.75 * expected..=1.25 * expected).contains(&waits), "{waits} s, not about {expected} s");
+            assert!(!negotiations.want(now, 0, &timing));
+            now = not_before;
+        }
+    }
+
+    #[test]
+    fn an_sa_that_did_not_last_counts_as_a_failure() {
+        let (mut negotiations, timing, jitter, now) = (Negotiations::new(1), Timing::default(), jitter(3), epoch());
+        assert!(negotiations.want(now, 0, &timing));
+        negotiations.succeeded(now, 0);
+        negotiations.lost(now + Duration::from_secs(1), 0, &timing, &jitter);
+        assert!(!negotiations.want(now + Duration::from_secs(1), 0, &timing));
+
+        assert!(negotiations.want(now + Duration::from_secs(5), 0, &timing));
+        negotiations.succeeded(now + Duration::from_secs(5), 0);
+        negotiations.lost(now + Duration::from_secs(60), 0, &timing, &jitter);
+        assert!(negotiations.want(now + Duration::from_secs(60), 0, &timing));
+    }
+
+    #[test]
+    fn a_negotiation_that_was_never_settled_blocks_nobody_for_long() {
+        let (mut negotiations, timing, now) = (Negotiations::new(3), Timing::default(), epoch());
+        assert!(negotiations.want(now, 0, &timing));
+        assert!(negotiations.want(now, 1, &timing));
+        assert!(!negotiations.want(now, 2, &timing));
+        assert!(negotiations.want(now + Duration::from_secs(61), 2, &timing));
     }
 }

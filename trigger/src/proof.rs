@@ -136,3 +136,65 @@ impl AnswerWatch {
 
 /// The port of NTP, on both sides of a probe.
 pub(crate) const NTP_PORT: u16 = 123;
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+    use core::net::SocketAddr;
+
+    use esp_core::ip::{Dscp, udp_packet};
+
+    use super::*;
+    use crate::testing::epoch;
+
+    const HUB: ([u8; 4], u16) = ([10, 61, 3, 26], 9000);
+    const BRANCH: ([u8; 4], u16) = ([10, 61, 1, 10], 7000);
+
+    fn packet(from: ([u8; 4], u16), to: ([u8; 4], u16)) -> Vec<u8> {
+        let mut packet = Vec::new();
+        udp_packet(SocketAddr::from(from), SocketAddr::from(to), Dscp::default(), b"data", &mut packet).unwrap();
+        packet
+    }
+
+    fn sent(watch: &mut AnswerWatch, at: Instant, packet: &[u8]) {
+        watch.sent(at, &InnerPacket::parse(packet).unwrap(), packet);
+    }
+
+    fn received(watch: &mut AnswerWatch, at: Instant, packet: &[u8]) -> bool {
+        watch.received(at, &InnerPacket::parse(packet).unwrap(), packet)
+    }
+
+    #[test]
+    fn an_answer_to_what_the_hub_asked_is_proof_once() {
+        let (mut watch, now) = (AnswerWatch::default(), epoch());
+        sent(&mut watch, now, &packet(HUB, BRANCH));
+        assert!(received(&mut watch, now, &packet(BRANCH, HUB)));
+        assert!(!received(&mut watch, now, &packet(BRANCH, HUB)));
+    }
+
+    #[test]
+    fn what_the_branch_asks_again_and_again_is_no_proof() {
+        let (mut watch, now) = (AnswerWatch::default(), epoch());
+        for _ in 0..5 {
+            assert!(!received(&mut watch, now, &packet(BRANCH, HUB)));
+            sent(&mut watch, now, &packet(HUB, BRANCH));
+        }
+    }
+
+    #[test]
+    fn an_answer_that_comes_too_late_is_no_proof() {
+        let (mut watch, now) = (AnswerWatch::default(), epoch());
+        sent(&mut watch, now, &packet(HUB, BRANCH));
+        assert!(!received(&mut watch, now + PATIENCE, &packet(BRANCH, HUB)));
+    }
+
+    #[test]
+    fn an_echoed_transmit_timestamp_is_proof_once_and_zero_never_is() {
+        let mut watch = AnswerWatch::default();
+        assert!(!watch.ntp_echoed(0));
+        watch.ntp_replied(0xE000_0000_0000_0001);
+        assert!(!watch.ntp_echoed(0xE000_0000_0000_0002));
+        assert!(watch.ntp_echoed(0xE000_0000_0000_0001));
+        assert!(!watch.ntp_echoed(0xE000_0000_0000_0001));
+    }
+}

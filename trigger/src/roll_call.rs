@@ -141,3 +141,57 @@ impl RollCall {
         self.next = Some(begins);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ike_core::{InitiatorCookie, ResponderCookie};
+
+    use super::*;
+    use crate::testing::epoch;
+
+    fn roll(names: &[&str]) -> Vec<RollEntry> {
+        let cookies = CookiePair::new(InitiatorCookie::new([1; 8]), ResponderCookie::new([2; 8]));
+        let address: SocketAddr = ([127, 0, 0, 1], 500).into();
+        names.iter().map(|name| RollEntry::new(name.parse().unwrap(), address, address, cookies)).collect()
+    }
+
+    fn call_all(call: &mut RollCall, timing: &Timing) -> Vec<(std::time::Duration, String)> {
+        let start = epoch();
+        let mut now = call.next().unwrap_or(start);
+        let first = now;
+        let mut called = Vec::new();
+        while let Some(next) = call.next() {
+            now = now.max(next);
+            if let Some(entry) = call.due(now, timing) {
+                called.push((now - first, entry.identity().to_string()));
+            }
+            assert!(called.len() < 100, "calls for ever");
+        }
+        called
+    }
+
+    #[test]
+    fn everyone_is_called_in_rounds_until_the_last() {
+        let timing = Timing::default();
+        let mut call = RollCall::new(epoch(), roll(&["a", "b", "c"]));
+        let called = call_all(&mut call, &timing);
+
+        assert_eq!(called.len(), 15);
+        let names: Vec<&str> = called.iter().map(|(_, name)| name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "c"].repeat(5));
+        assert_eq!(called[3].0, timing.roll_call_round);
+        assert_eq!(called[12].0, timing.roll_call_round * 4);
+    }
+
+    #[test]
+    fn whoever_has_come_back_is_not_called_again() {
+        let mut call = RollCall::new(epoch(), roll(&["a", "b"]));
+        call.present(&"a".parse().unwrap());
+        assert!(call_all(&mut call, &Timing::default()).iter().all(|(_, name)| name == "b"));
+    }
+
+    #[test]
+    fn without_a_roll_nobody_is_called() {
+        assert_eq!(RollCall::new(epoch(), Vec::new()).next(), None);
+    }
+}

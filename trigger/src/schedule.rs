@@ -295,3 +295,167 @@ fn retry(attempt: u32, timing: &Timing, jitter: &Jitter) -> Duration {
         .saturating_mul(1_u32.checked_shl(attempt).unwrap_or(u32::MAX));
     jitter.spread(doubled.min(timing.retry_cap), timing.retry_spread_percent)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jitter::tests::jitter;
+
+    struct Rig {
+        schedule: Schedule,
+        timing: Timing,
+        jitter: Jitter,
+        start: Instant,
+        now: Instant,
+    }
+
+    impl Rig {
+        fn new(mode: ProbeMode) -> Self {
+            let start = crate::testing::epoch();
+            let mut schedule = Schedule::new(mode);
+            schedule.arm(start, Duration::ZERO);
+            Self { schedule, timing: Timing::default(), jitter: jitter(7), start, now: start }
+        }
+
+        /// Sleeps until the schedule has something to say; when that was, and what.
+        fn next(&mut self) -> (Duration, Due) {
+            for _ in 0..8 {
+                self.now = self.schedule.next().expect("a schedule never rests").max(self.now);
+                let due = self.schedule.due(self.now, &self.timing, &self.jitter);
+                if due != Due::Nothing {
+                    return (self.now - self.start, due);
+                }
+            }
+            panic!("the schedule spins");
+        }
+
+        fn prove(&mut self) {
+            self.schedule.proved(self.now, &self.timing, &self.jitter);
+        }
+
+        fn up(&mut self) {
+            self.next();
+            self.schedule.sa_up(self.now, &self.timing);
+            self.prove();
+        }
+    }
+
+    #[test]
+    fn an_unreachable_pair_is_probed_with_a_capped_back_off_for_ever() {
+        let mut rig = Rig::new(ProbeMode::Client);
+        let mut last = rig.next().0;
+        for expected in [1, 2, 4, 8, 14, 14, 14, 14] {
+            let (at, due) = rig.next();
+            assert_eq!(due, Due::Probe);
+            let waited = (at - last).as_secs_f64();
+            let expected = f64::from(expected);
+            assert!((0.75 * expected..=1.25 * expected).contains(&waited), "{waited} s, not about {expected} s");
+            last = at;
+        }
+    }
+
+    #[test]
+    fn a_fresh_sa_is_confirmed_after_50_ms_and_again_after_a_second() {
+        let mut rig = Rig::new(ProbeMode::Client);
+        rig.next();
+        rig.schedule.sa_up(rig.now, &rig.timing);
+
+        assert_eq!(rig.next(), (Duration::from_millis(50), Due::Probe));
+        assert_eq!(rig.next(), (Duration::from_millis(1050), Due::Probe));
+    }
+
+    #[test]
+    fn a_fresh_sa_that_carries_nothing_is_given_up() {
+        let mut rig = Rig::new(ProbeMode::Client);
+        rig.next();
+        rig.schedule.sa_up(rig.now, &rig.timing);
+        let outcomes: Vec<Due> = (0..5).map(|_| rig.next().1).collect();
+
+        assert_eq!(outcomes, [Due::Probe, Due::Probe, Due::Probe, Due::Probe, Due::SaDead]);
+        assert!(rig.now - rig.start < Duration::from_secs(6));
+    }
+
+    #[test]
+    fn one_missed_reply_makes_suspect_and_four_give_the_sa_up_within_half_a_minute() {
+        let mut rig = Rig::new(ProbeMode::Client);
+        rig.up();
+        let outcomes: Vec<Due> = (0..5).map(|_| rig.next().1).collect();
+
+        assert_eq!(outcomes, [Due::Probe, Due::Probe, Due::Probe, Due::Probe, Due::SaDead]);
+        assert!(rig.now - rig.start < Duration::from_secs(30), "{:?}", rig.now - rig.start);
+    }
+
+    #[test]
+    fn a_reply_while_suspect_clears_the_pair() {
+        let mut rig = Rig::new(ProbeMode::Client);
+        rig.up();
+        rig.next();
+        rig.next();
+        assert!(rig.schedule.is_suspect());
+        rig.prove();
+        assert!(!rig.schedule.is_suspect());
+        assert!(Duration::from_secs(18) <= rig.schedule.next().unwrap() - rig.now);
+    }
+
+    #[test]
+    fn traffic_silences_probes_but_not_for_ever() {
+        let mut rig = Rig::new(ProbeMode::Client);
+        rig.up();
+        let last_probe = rig.now;
+        let mut probed = None;
+        while probed.is_none() && rig.now < last_probe + Duration::from_secs(200) {
+            rig.now += Duration::from_secs(1);
+            rig.prove();
+            if rig.schedule.due(rig.now, &rig.timing, &rig.jitter) == Due::Probe {
+                probed = Some(rig.now - last_probe);
+            }
+        }
+        let probed = probed.expect("a probe in spite of the traffic");
+        assert!(Duration::from_secs(40) < probed && probed <= Duration::from_secs(62), "{probed:?}");
+    }
+
+    #[test]
+    fn the_h3c_profile_polls_every_64_to_72_seconds_whatever_happens() {
+        let mut rig = Rig::new(ProbeMode::H3c);
+        let mut last = rig.next().0;
+        for round in 0..50 {
+            if round == 3 {
+                rig.schedule.sa_up(rig.now, &rig.timing);
+            }
+            if 3 <= round {
+                rig.prove();
+            }
+            rig.schedule.rearm(rig.now, Duration::ZERO, &rig.timing);
+            let (at, due) = rig.next();
+            assert_eq!(due, Due::Probe);
+            assert!((64.0..=72.0).contains(&(at - last).as_secs_f64()), "{:?}", at - last);
+            last = at;
+        }
+    }
+
+    #[test]
+    fn doubt_probes_at_once_and_a_lost_sa_begins_anew() {
+        let mut rig = Rig::new(ProbeMode::Client);
+        rig.up();
+        rig.now += Duration::from_secs(3);
+        rig.schedule.doubt(rig.now, &rig.timing);
+        assert_eq!(rig.schedule.next(), Some(rig.now));
+
+        rig.schedule.sa_down(rig.now, Duration::from_millis(200));
+        assert_eq!(rig.schedule.next(), Some(rig.now + Duration::from_millis(200)));
+    }
+
+    #[test]
+    fn rearming_brings_the_next_probe_forward_but_not_too_often() {
+        let mut rig = Rig::new(ProbeMode::Client);
+        for _ in 0..6 {
+            rig.next();
+        }
+        rig.schedule.rearm(rig.now, Duration::ZERO, &rig.timing);
+        assert_eq!(rig.schedule.next(), Some(rig.now));
+        rig.next();
+        let next = rig.schedule.next();
+        rig.schedule.rearm(rig.now, Duration::ZERO, &rig.timing);
+        assert_eq!(rig.schedule.next(), next);
+    }
+}

@@ -27,7 +27,6 @@ pub struct BranchConfig {
 impl BranchConfig {
     /// Begins with what has no default: the IKE endpoint, how IKE talks to the hub, and the
     /// cryptography. The pairs given here become the selectors of `ike`.
-    #[must_use]
     pub fn builder(
         endpoint: EndpointConfig,
         ike: PeerConfigBuilder,

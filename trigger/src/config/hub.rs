@@ -23,7 +23,6 @@ pub struct HubConfig {
 
 impl HubConfig {
     /// Begins with what has no default.
-    #[must_use]
     pub fn builder(endpoint: EndpointConfig, crypto: CryptoProvider) -> HubConfigBuilder {
         HubConfigBuilder {
             endpoint,
