@@ -1,1 +1,22 @@
-//! The daemons.
+//! The `hub` and `branch` daemons: `trigger`'s machines on real sockets.
+//!
+//! One thread owns the machine and its sockets, batches in, batches out; a second one answers status
+//! and metrics from snapshots. [`settings`] reads the files, [`io`] touches the system, [`daemon`] joins
+//! both to the machine.
+
+mod assemble;
+mod clock;
+pub mod command;
+pub mod daemon;
+pub mod io;
+pub mod key_log;
+mod logging;
+mod machine;
+mod metrics;
+mod names;
+mod roll;
+pub mod service;
+pub mod settings;
+mod signals;
+mod snapshot;
+pub mod status;

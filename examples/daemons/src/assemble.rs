@@ -1,0 +1,129 @@
+//! From settings to the configuration of the machines.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use ike_core::{EndpointConfig, EspProposal, Identity, IkeProposal, PeerConfig, PreSharedKey};
+use ipnet::IpNet;
+use thiserror::Error;
+use trigger::{BranchConfig, CryptoProvider, HubConfig, MemberConfig, PairConfig, Subnet, Trigger};
+
+use crate::key_log::WiresharkKeyLog;
+use crate::settings::{BranchEntry, BranchSettings, GatewaySettings, HubSettings, PairSettings};
+
+/// Why settings that were accepted cannot be run.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AssembleError {
+    /// What the machine refuses.
+    #[error("settings cannot be run: {0}")]
+    Machine(#[from] trigger::ConfigError),
+    /// What IKE refuses.
+    #[error("settings cannot be run: {0}")]
+    Ike(#[from] ike_core::ConfigError),
+    /// A subnet that the machine refuses.
+    #[error("subnet {0} cannot be run")]
+    Subnet(IpNet),
+}
+
+/// Whether this build has every algorithm of the proposal.
+pub(crate) fn supports_ike(proposal: &IkeProposal) -> bool {
+    EndpointConfig::builder(ike_provider()).build().is_ok_and(|config| config.supports_ike(proposal))
+}
+
+/// Whether this build has every algorithm of the proposal.
+pub(crate) fn supports_esp(proposal: &EspProposal) -> bool {
+    EndpointConfig::builder(ike_provider()).build().is_ok_and(|config| config.supports_esp(proposal))
+}
+
+pub(crate) fn branch(
+    settings: &BranchSettings,
+    key_log: Option<&Arc<WiresharkKeyLog>>,
+) -> Result<BranchConfig, AssembleError> {
+    let gateway = &settings.gateway;
+    let peer = peer(gateway, &settings.hub_identity, &settings.psk).remote_nat_port(settings.hub_nat_port);
+    let mut builder = BranchConfig::builder(endpoint(gateway, key_log)?, peer, crypto()).ike_port(gateway.ike_port);
+    for hub in &settings.hubs {
+        builder = builder.hub_at(SocketAddr::new(*hub, settings.hub_ike_port));
+    }
+    for settings in &settings.pairs {
+        builder = builder.pair(pair(settings)?);
+    }
+    if let Some(key_log) = key_log {
+        builder = builder.key_log(Arc::<WiresharkKeyLog>::clone(key_log));
+    }
+    Ok(builder.build()?)
+}
+
+/// `own` are the addresses on which NTP may be answered.
+pub(crate) fn hub(
+    settings: &HubSettings,
+    own: impl Iterator<Item = IpAddr>,
+    key_log: Option<&Arc<WiresharkKeyLog>>,
+) -> Result<HubConfig, AssembleError> {
+    let mut builder = HubConfig::builder(endpoint(&settings.gateway, key_log)?, crypto());
+    if settings.serve_ntp {
+        builder = builder.serve_ntp(own);
+    }
+    if let Some(key_log) = key_log {
+        builder = builder.key_log(Arc::<WiresharkKeyLog>::clone(key_log));
+    }
+    Ok(builder.build())
+}
+
+pub(crate) fn member(gateway: &GatewaySettings, branch: &BranchEntry) -> Result<MemberConfig, AssembleError> {
+    let pairs = branch.pairs.iter().map(pair).collect::<Result<_, _>>()?;
+    Ok(MemberConfig::new(peer(gateway, &branch.identity, &branch.psk), pairs)?)
+}
+
+fn endpoint(gateway: &GatewaySettings, key_log: Option<&Arc<WiresharkKeyLog>>) -> Result<EndpointConfig, AssembleError> {
+    let builder = EndpointConfig::builder(ike_provider()).ike_port(gateway.ike_port).nat_port(gateway.nat_port);
+    let builder = match key_log {
+        Some(key_log) => builder.key_log(Arc::<WiresharkKeyLog>::clone(key_log)),
+        None => builder,
+    };
+    Ok(builder.build()?)
+}
+
+fn peer(gateway: &GatewaySettings, remote: &Identity, psk: &PreSharedKey) -> ike_core::config::PeerConfigBuilder {
+    PeerConfig::builder(gateway.identity.clone(), remote.clone(), psk.clone())
+        .ike_proposals(gateway.ike.clone())
+        .esp_proposals(gateway.esp.clone())
+        .ike_lifetime(gateway.ike_lifetime)
+        .sa_lifetime(gateway.sa_lifetime)
+        .dpd_delay(Some(gateway.dpd_delay))
+        .encapsulation(gateway.encapsulation)
+}
+
+fn pair(settings: &PairSettings) -> Result<PairConfig, AssembleError> {
+    let pair = PairConfig::new(&settings.name, subnet(settings.local)?, subnet(settings.remote)?);
+    match settings.trigger {
+        Some(trigger) => {
+            let trigger = Trigger::new(trigger.source, trigger.target).with_mode(trigger.mode);
+            Ok(pair.with_trigger(trigger)?)
+        }
+        None => Ok(pair),
+    }
+}
+
+fn subnet(net: IpNet) -> Result<Subnet, AssembleError> {
+    Subnet::new(net.network(), net.prefix_len()).map_err(|_| AssembleError::Subnet(net))
+}
+
+fn crypto() -> CryptoProvider {
+    CryptoProvider::new(
+        ike_provider(),
+        esp_core::crypto::rustcrypto::provider(),
+        ntp_core::crypto::rustcrypto::provider(),
+    )
+}
+
+#[cfg(feature = "legacy")]
+fn ike_provider() -> ike_core::CryptoProvider {
+    ike_core::crypto::rustcrypto::legacy_provider()
+}
+
+#[cfg(not(feature = "legacy"))]
+fn ike_provider() -> ike_core::CryptoProvider {
+    ike_core::crypto::rustcrypto::provider()
+}

@@ -1,0 +1,7 @@
+//! The branch daemon.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    daemons::command::main(daemons::command::Role::Branch)
+}

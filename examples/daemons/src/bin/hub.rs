@@ -1,0 +1,7 @@
+//! The hub daemon.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    daemons::command::main(daemons::command::Role::Hub)
+}

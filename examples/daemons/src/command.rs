@@ -1,0 +1,184 @@
+//! The command line of both daemons.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use ike_core::PreSharedKey;
+use ike_core::crypto::rustcrypto::OsRandom;
+use thiserror::Error;
+
+use crate::assemble::{self, AssembleError};
+use crate::daemon::{self, RunError};
+use crate::io::SystemError;
+use crate::service;
+use crate::settings::{Accepted, BranchSettings, GatewaySettings, HubSettings, Report, SettingsError};
+
+/// Which of the two daemons this is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Role {
+    /// The one that branches connect to.
+    Hub,
+    /// The one that connects.
+    Branch,
+}
+
+/// The hub of an IPsec suite whose branches are always readable
+#[derive(Debug, Parser)]
+#[command(name = "hub", version, max_term_width = 100)]
+struct HubCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+/// A branch of an IPsec suite that is always readable from its hub
+#[derive(Debug, Parser)]
+#[command(name = "branch", version, max_term_width = 100)]
+struct BranchCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Run until SIGTERM or SIGINT; SIGHUP reads the settings again
+    Run(Config),
+    /// Accept the settings file or explain every mistake in it
+    Check(Config),
+    /// Ask the running daemon for its peers and pairs
+    Status {
+        #[command(flatten)]
+        config: Config,
+        /// Print one JSON object instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a fresh 256-bit pre-shared key
+    Psk,
+}
+
+#[derive(Args, Debug)]
+struct Config {
+    /// The settings file
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+enum CommandError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    System(#[from] SystemError),
+    #[error("cannot print: {0}")]
+    Print(#[from] io::Error),
+}
+
+/// Runs the command line of the process; its exit code.
+#[must_use]
+pub fn main(role: Role) -> ExitCode {
+    let action = match role {
+        Role::Hub => HubCommand::parse().action,
+        Role::Branch => BranchCommand::parse().action,
+    };
+    match execute(role, action) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has had enough, as `head` does.
+        Err(CommandError::Print(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            explain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(role: Role, action: Action) -> Result<(), CommandError> {
+    match action {
+        Action::Run(Config { config }) => Ok(daemon::run(role, &config)?),
+        Action::Check(Config { config }) => check(role, &config),
+        Action::Status { config: Config { config }, json } => status(role, &config, json),
+        Action::Psk => print(&format!("{}\n", PreSharedKey::generate(&OsRandom::new()))),
+    }
+}
+
+fn check(role: Role, config: &Path) -> Result<(), CommandError> {
+    let line = match role {
+        Role::Hub => {
+            let Accepted { settings, report } = HubSettings::load(config)?;
+            show(&report);
+            assemble::hub(&settings, core::iter::empty(), None)?;
+            for branch in &settings.branches {
+                assemble::member(&settings.gateway, branch)?;
+            }
+            let pairs = settings.branches.iter().map(|branch| branch.pairs.len()).sum();
+            let branches = count(settings.branches.len(), "branch", "branches");
+            summary(&settings.gateway, &format!("{branches} with {}", count(pairs, "pair", "pairs")))
+        }
+        Role::Branch => {
+            let Accepted { settings, report } = BranchSettings::load(config)?;
+            show(&report);
+            assemble::branch(&settings, None)?;
+            let hubs = count(settings.hubs.len(), "hub", "hubs");
+            summary(&settings.gateway, &format!("{hubs}, {}", count(settings.pairs.len(), "pair", "pairs")))
+        }
+    };
+    print(&format!("{}: ok: {line}\n", config.display()))
+}
+
+fn summary(gateway: &GatewaySettings, peers: &str) -> String {
+    let legacy = gateway.legacy_proposals();
+    let legacy = if legacy.is_empty() { String::new() } else { format!("; allows legacy {}", legacy.join(", ")) };
+    format!("{}, {peers}, tun {} of MTU {}{legacy}", gateway.identity, gateway.tun.name, gateway.tun.mtu)
+}
+
+fn count(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+fn status(role: Role, config: &Path, json: bool) -> Result<(), CommandError> {
+    let control = match role {
+        Role::Hub => HubSettings::load(config)?.settings.gateway.control,
+        Role::Branch => BranchSettings::load(config)?.settings.gateway.control,
+    };
+    let status = service::ask_status(&control)?;
+    if json {
+        let mut line = serde_json::to_string(&status).map_err(io::Error::from)?;
+        line.push('\n');
+        print(&line)
+    } else {
+        print(&status.table(io::stdout().is_terminal()))
+    }
+}
+
+fn print(text: &str) -> Result<(), CommandError> {
+    let mut stdout = io::stdout().lock();
+    Ok(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())?)
+}
+
+/// Shows findings with the lines they are about.
+pub(crate) fn show(report: &Report) {
+    let mut stderr = io::stderr().lock();
+    let coloured = stderr.is_terminal();
+    // Without a standard error there is nobody to tell.
+    let _ = stderr.write_all(report.render(coloured).as_bytes());
+}
+
+fn explain(error: &CommandError) {
+    let refused = match error {
+        CommandError::Settings(SettingsError::Refused(report))
+        | CommandError::Run(RunError::Settings(SettingsError::Refused(report))) => Some(report),
+        _ => None,
+    };
+    if let Some(report) = refused {
+        show(report);
+    } else {
+        let _ = writeln!(io::stderr(), "error: {error}");
+    }
+}

@@ -1,0 +1,384 @@
+//! The loop: sockets, TUN and clock on one side, the machine on the other.
+
+mod branch_role;
+mod hub_role;
+mod role;
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use thiserror::Error;
+use tracing::{debug, info, trace, warn};
+use trigger::{Carrier, Encapsulated, Event, MAX_OVERHEAD, Received};
+
+use self::role::{Reloaded, RoleState};
+use crate::assemble::AssembleError;
+use crate::command::{Role, show};
+use crate::io::{OuterSockets, ReceiveBuffers, Routes, SystemError, Tun, is_transient, would_block};
+use crate::key_log::WiresharkKeyLog;
+use crate::machine::Machine;
+use crate::names::Names;
+use crate::service::Service;
+use crate::settings::{GatewaySettings, Report, SettingsError};
+use crate::signals::Signals;
+use crate::snapshot::{self, IoDrops, Snapshot};
+use crate::status::Status;
+use crate::{clock, logging};
+
+/// How long the daemon takes to say goodbye at most.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How often the machine is told the wall clock, while there is something to do.
+const WALL_CLOCK_INTERVAL: Duration = Duration::from_secs(1);
+/// A snapshot serves everybody who asks within this time.
+const SNAPSHOT_LIFETIME: Duration = Duration::from_millis(5);
+/// Packets taken from the TUN in one turn at most.
+const TUN_BATCH: usize = 64;
+/// The longest packet that a TUN gives.
+const MAX_PACKET: usize = 65_536;
+
+/// Why the daemon does not run.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// Its settings file.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Its settings, taken together.
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
+    /// Two branches that collide.
+    #[error("settings cannot be run: {0}")]
+    Member(#[from] trigger::MemberError),
+    /// Something that the system does not give.
+    #[error(transparent)]
+    System(#[from] SystemError),
+}
+
+/// Everything the loop works with.
+struct Daemon {
+    role: RoleState,
+    machine: Machine,
+    names: Names,
+    outer: OuterSockets,
+    tun: Tun,
+    routes: Routes,
+    service: Service,
+    signals: Signals,
+    buffers: ReceiveBuffers,
+    packet: Vec<u8>,
+    sealed: Vec<u8>,
+    drops: IoDrops,
+    began: Instant,
+    wall_clock_told: Instant,
+    last_snapshot: Option<(Instant, Arc<Snapshot>)>,
+    /// When the goodbye is over at the latest, once it has begun.
+    ends: Option<Instant>,
+}
+
+/// What may be read now.
+#[derive(Debug, Default)]
+struct Ready {
+    /// By the index of the socket.
+    outer: Vec<bool>,
+    tun: bool,
+    service: bool,
+    signals: bool,
+    links: bool,
+}
+
+/// What both roles open before they become different.
+struct Outside {
+    key_log: Option<Arc<WiresharkKeyLog>>,
+    outer: OuterSockets,
+    tun: Tun,
+    routes: Routes,
+}
+
+/// Runs a daemon until it is told to end.
+///
+/// # Errors
+///
+/// [`RunError`] says what is wrong and what to do. Nothing is opened or changed before the
+/// whole settings file has been accepted.
+pub fn run(role: Role, config: &Path) -> Result<(), RunError> {
+    logging::begin();
+    match role {
+        Role::Hub => hub_role::start(config),
+        Role::Branch => branch_role::start(config),
+    }?
+    .serve()?;
+    info!("ended");
+    Ok(())
+}
+
+impl Outside {
+    fn open(gateway: &GatewaySettings, owner: crate::io::RouteOwner) -> Result<Self, SystemError> {
+        let key_log = match &gateway.key_log {
+            Some(directory) => {
+                warn!(directory = %directory.display(), "writing every key: who reads them can read all traffic");
+                Some(Arc::new(WiresharkKeyLog::open(directory)?))
+            }
+            None => None,
+        };
+        let legacy = gateway.legacy_proposals();
+        if !legacy.is_empty() {
+            warn!(algorithms = legacy.join(" "), "algorithms for old peers are allowed; leave them out of `ike` and `esp` if no peer needs them");
+        }
+        warn_without_forwarding();
+        let outer = OuterSockets::open(gateway)?;
+        let tun = Tun::open(&gateway.tun)?;
+        let routes = Routes::open(owner, tun.index(), &gateway.tun.addresses)?;
+        Ok(Self { key_log, outer, tun, routes })
+    }
+}
+
+impl Daemon {
+    /// `control` is opened last: that it is there says that the daemon is ready.
+    fn new(role: RoleState, machine: Machine, outside: Outside, gateway: &GatewaySettings) -> Result<Self, SystemError> {
+        let signals = Signals::catch()
+            .map_err(|error| SystemError::new("catch signals", error, "check the system's limits"))?;
+        let service = Service::begin(&gateway.control, gateway.metrics)?;
+        let now = clock::now();
+        Ok(Self {
+            names: Names::of(&machine),
+            role,
+            machine,
+            outer: outside.outer,
+            tun: outside.tun,
+            routes: outside.routes,
+            service,
+            signals,
+            buffers: ReceiveBuffers::default(),
+            packet: vec![0; MAX_PACKET],
+            sealed: vec![0; MAX_PACKET + MAX_OVERHEAD],
+            drops: IoDrops::default(),
+            began: now,
+            wall_clock_told: now,
+            last_snapshot: None,
+            ends: None,
+        })
+    }
+
+    fn serve(mut self) -> Result<(), SystemError> {
+        let began = clock::now();
+        self.role.begin(began, &mut self.machine);
+        self.drain();
+        loop {
+            let ready = self.wait().map_err(|error| {
+                SystemError::new("wait for packets", error, "check the system's limits")
+            })?;
+            let now = clock::now();
+            self.turn(now, &ready);
+            if self.ends.is_some_and(|ends| ends <= now || self.machine.is_drained()) {
+                self.routes.remove_all();
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sleeps until there is something to do.
+    fn wait(&self) -> io::Result<Ready> {
+        let now = clock::now();
+        let due = [self.machine.poll_timeout(), self.ends, self.role.poll_timeout()].into_iter().flatten().min();
+        let timeout = due.map(|due| due.saturating_duration_since(now));
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        let mut fds: Vec<_> = self.outer.fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let sockets = fds.len();
+        fds.push(PollFd::new(&self.tun, PollFlags::IN));
+        fds.push(PollFd::new(&self.service, PollFlags::IN));
+        fds.push(PollFd::new(&self.signals, PollFlags::IN));
+        fds.push(PollFd::from_borrowed_fd(self.role.links().as_fd(), PollFlags::IN));
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let mut readable = fds.iter().map(|fd| !fd.revents().is_empty());
+        let outer = readable.by_ref().take(sockets).collect();
+        let mut next = || readable.next().unwrap_or(false);
+        Ok(Ready { outer, tun: next(), service: next(), signals: next(), links: next() })
+    }
+
+    /// One batch of everything, then what time has made due: neither starves the other.
+    fn turn(&mut self, now: Instant, ready: &Ready) {
+        if self.wall_clock_told + WALL_CLOCK_INTERVAL <= now {
+            self.wall_clock_told = now;
+            self.machine.handle_wall_clock(now, clock::ntp());
+        }
+        for index in ready.outer.iter().enumerate().filter_map(|(index, ready)| ready.then_some(index)) {
+            self.receive_outer(now, index);
+        }
+        if ready.tun {
+            self.receive_tun(now);
+        }
+        if ready.signals {
+            self.heed_signals(now);
+        }
+        if ready.links || self.role.poll_timeout().is_some_and(|due| due <= now) {
+            self.role.look_at_links(now, &mut self.machine, &mut self.routes);
+        }
+        if ready.service {
+            self.answer(now);
+        }
+        let now = clock::now();
+        if self.machine.poll_timeout().is_some_and(|due| due <= now) {
+            self.machine.handle_timeout(now);
+        }
+        self.drain();
+    }
+
+    /// Sends what is to be sent and logs what has happened.
+    fn drain(&mut self) {
+        while let Some(transmit) = self.machine.poll_transmit() {
+            send(&self.outer, &mut self.drops, &transmit.path, &transmit.contents);
+        }
+        while let Some(event) = self.machine.poll_event() {
+            self.names.log(&event);
+            if let Event::RollChanged { entry } = &event {
+                self.role.store(entry);
+            }
+            if let Event::HubChanged { address } = event {
+                self.role.use_hub(address.ip());
+            }
+        }
+    }
+
+    fn receive_outer(&mut self, now: Instant, index: usize) {
+        let Self { outer, buffers, machine, tun, drops, .. } = self;
+        let received = outer.receive(index, buffers, |received| {
+            let (source, destination) = (received.source, received.destination);
+            let taken = match received.carrier {
+                Carrier::Udp => machine.handle_datagram(now, source, destination, received.octets),
+                Carrier::Esp | _ => machine.handle_esp(now, source.ip(), destination.ip(), received.octets),
+            };
+            match taken {
+                Ok(Received::Packet { packet, .. }) => {
+                    if let Err(error) = tun.send(packet) {
+                        drops.tun_send += 1;
+                        trace!(%error, "the TUN did not take a packet");
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => debug!(%source, %error, "dropped a datagram"),
+            }
+        });
+        if let Err(error) = received
+            && !would_block(&error)
+        {
+            debug!(%error, "cannot receive");
+        }
+    }
+
+    fn receive_tun(&mut self, now: Instant) {
+        for _ in 0..TUN_BATCH {
+            let len = match self.tun.receive(&mut self.packet) {
+                Ok(len) => len,
+                Err(error) => {
+                    if !would_block(&error) {
+                        debug!(%error, "cannot read the TUN");
+                    }
+                    return;
+                }
+            };
+            let Some(packet) = self.packet.get(..len) else { continue };
+            match self.machine.encapsulate(now, packet, &mut self.sealed) {
+                Ok(Encapsulated::Sealed { path, len, .. }) => {
+                    if let Some(sealed) = self.sealed.get(..len) {
+                        send(&self.outer, &mut self.drops, &path, sealed);
+                    }
+                }
+                Ok(outcome) => trace!(?outcome, "took a packet"),
+                Err(error) => trace!(%error, "dropped a packet"),
+            }
+        }
+    }
+
+    fn heed_signals(&mut self, now: Instant) {
+        let asked = self.signals.asked();
+        if asked.reload {
+            self.reload(now);
+        }
+        if asked.end && self.ends.is_none() {
+            info!("ending");
+            self.ends = Some(now + GOODBYE);
+            self.machine.close(now);
+        }
+    }
+
+    fn reload(&mut self, now: Instant) {
+        match self.role.reload(now, &mut self.machine, &mut self.routes) {
+            Ok(Reloaded { report, replacement }) => {
+                log_report(&report);
+                if let Some(machine) = replacement {
+                    self.machine.close(now);
+                    self.drain();
+                    self.machine = machine;
+                    self.role.begin(now, &mut self.machine);
+                }
+            }
+            Err(RunError::Settings(SettingsError::Refused(report))) => {
+                log_report(&report);
+                warn!("settings refused: everything stays as it is");
+            }
+            Err(error) => warn!(%error, "settings not applied in full"),
+        }
+        // Facts about what has gone are told under its old name.
+        self.drain();
+        self.names = Names::of(&self.machine);
+    }
+
+    fn answer(&mut self, now: Instant) {
+        let fresh = self.last_snapshot.take().filter(|(at, _)| now < *at + SNAPSHOT_LIFETIME);
+        let mut latest = fresh;
+        self.service.answer(|| {
+            let (_, snapshot) = latest.get_or_insert_with(|| {
+                (now, Arc::new(take_snapshot(now, self.began, &self.role, &self.machine, self.drops)))
+            });
+            Arc::clone(snapshot)
+        });
+        self.last_snapshot = latest;
+    }
+}
+
+fn take_snapshot(now: Instant, began: Instant, role: &RoleState, machine: &Machine, drops: IoDrops) -> Snapshot {
+    Snapshot {
+        taken: clock::wall(),
+        status: Status {
+            role: role.name().to_owned(),
+            identity: role.gateway().identity.to_string(),
+            uptime_seconds: now.saturating_duration_since(began).as_secs_f64(),
+            peers: snapshot::peers(now, machine.members().into_iter(), machine.pairs().into_iter()),
+        },
+        negotiations: snapshot::negotiations(machine.stats()),
+        drops: snapshot::drops(machine.stats(), machine.ike_stats(), drops),
+    }
+}
+
+fn send(outer: &OuterSockets, drops: &mut IoDrops, path: &trigger::Path, contents: &[u8]) {
+    if let Err(error) = outer.send(path, contents) {
+        drops.outer_send += 1;
+        if is_transient(&error) {
+            trace!(%error, "lost a datagram");
+        } else {
+            debug!(%error, ?path, "cannot send");
+        }
+    }
+}
+
+/// The findings of a reload go into the log like everything else that runs.
+fn log_report(report: &Report) {
+    for finding in report.diagnostics() {
+        warn!("{finding}");
+    }
+}
+
+/// A gateway that does not forward serves only itself.
+fn warn_without_forwarding() {
+    let forwards = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward");
+    if forwards.is_ok_and(|value| value.trim() == "0") {
+        warn!("this machine does not forward: hosts behind it cannot be reached (`sysctl -w net.ipv4.ip_forward=1`)");
+    }
+}

@@ -1,0 +1,121 @@
+//! The branch's part: its link to the hub.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+use trigger::Branch;
+
+use super::role::{Reloaded, RoleState, warn_about_restart};
+use super::{Daemon, Outside, RunError, show};
+use crate::io::{LinkWatch, PathChange, RouteOwner, Routes};
+use crate::key_log::WiresharkKeyLog;
+use crate::machine::Machine;
+use crate::settings::{Accepted, BranchSettings, GatewaySettings};
+use crate::{assemble, clock};
+
+/// How often the link is looked at although nothing was announced: announcements can be lost.
+const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+
+/// What only a branch has.
+pub(super) struct BranchRole {
+    config: PathBuf,
+    settings: BranchSettings,
+    links: LinkWatch,
+    key_log: Option<Arc<WiresharkKeyLog>>,
+    /// The hub in use.
+    hub: IpAddr,
+    next_look: Instant,
+}
+
+/// Opens everything a branch needs.
+pub(super) fn start(config: &Path) -> Result<Daemon, RunError> {
+    let Accepted { settings, report } = BranchSettings::load(config)?;
+    show(&report);
+    let mut outside = Outside::open(&settings.gateway, RouteOwner::Branch)?;
+    outside.routes.follow(settings.pairs.iter())?;
+    let links = LinkWatch::open(outside.tun.index())?;
+    let machine_config = Arc::new(assemble::branch(&settings, outside.key_log.as_ref())?);
+    let now = clock::now();
+    info!(hubs = settings.hubs.len(), pairs = settings.pairs.len(), "branch begins");
+    let branch = Branch::new(machine_config, now, clock::ntp());
+    let hub = first_hub(&settings);
+    let gateway = settings.gateway.clone();
+    let key_log = outside.key_log.clone();
+    let role = BranchRole { config: config.to_owned(), settings, links, key_log, hub, next_look: now };
+    Ok(Daemon::new(RoleState::Branch(role), Machine::Branch(Box::new(branch)), outside, &gateway)?)
+}
+
+impl BranchRole {
+    pub(super) fn gateway(&self) -> &GatewaySettings {
+        &self.settings.gateway
+    }
+
+    pub(super) fn links(&self) -> &LinkWatch {
+        &self.links
+    }
+
+    pub(super) fn begin(&mut self, now: Instant, machine: &mut Machine) {
+        self.look_up(now, machine);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        Some(self.next_look)
+    }
+
+    pub(super) fn use_hub(&mut self, hub: IpAddr) {
+        self.hub = hub;
+    }
+
+    pub(super) fn look_at_links(&mut self, now: Instant, machine: &mut Machine, routes: &mut Routes) {
+        if let Err(error) = self.links.drain() {
+            warn!(%error, "cannot follow the links");
+        }
+        if let Err(error) = routes.follow(self.settings.pairs.iter()) {
+            warn!(%error, "routes do not follow the addresses");
+        }
+        self.look_up(now, machine);
+    }
+
+    /// A running branch cannot be given or deprived of pairs: with other settings it begins anew, and
+    /// is back within a second.
+    pub(super) fn reload(&mut self, now: Instant, routes: &mut Routes) -> Result<Reloaded, RunError> {
+        let Accepted { settings, report } = BranchSettings::load(&self.config)?;
+        warn_about_restart(&self.settings.gateway, &settings.gateway);
+        let settings = BranchSettings { gateway: self.settings.gateway.clone(), ..settings };
+        if settings == self.settings {
+            return Ok(Reloaded { report, replacement: None });
+        }
+        let config = Arc::new(assemble::branch(&settings, self.key_log.as_ref())?);
+        self.hub = first_hub(&settings);
+        routes.follow(settings.pairs.iter())?;
+        info!(hubs = settings.hubs.len(), pairs = settings.pairs.len(), "branch begins anew");
+        self.settings = settings;
+        self.links.forget();
+        let machine = Machine::Branch(Box::new(Branch::new(config, now, clock::ntp())));
+        Ok(Reloaded { report, replacement: Some(machine) })
+    }
+
+    fn look_up(&mut self, now: Instant, machine: &mut Machine) {
+        self.next_look = now + LOOK_INTERVAL;
+        let Machine::Branch(branch) = machine else { return };
+        match self.links.look_up(self.hub) {
+            Some(PathChange::Up(local)) => {
+                info!(%local, "link up");
+                branch.handle_link_up(now, local);
+            }
+            Some(PathChange::Down) => {
+                warn!("link down");
+                branch.handle_link_down(now);
+            }
+            None => {}
+        }
+    }
+}
+
+/// The hub that the branch tries first; the settings have at least one.
+fn first_hub(settings: &BranchSettings) -> IpAddr {
+    settings.hubs.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}

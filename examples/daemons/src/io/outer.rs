@@ -1,0 +1,303 @@
+//! The outer side: UDP sockets for IKE and encapsulated ESP, raw sockets for ESP right above IP.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use ike_core::Encapsulation;
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
+use rustix::io::Errno;
+use rustix::net::sockopt;
+use socket2::{Domain, Protocol, Socket, Type};
+use tracing::debug;
+use trigger::{Carrier, Path};
+
+use super::{SystemError, is_errno};
+use crate::settings::GatewaySettings;
+
+/// Octets that one call may receive into one buffer: the most that the kernel merges.
+const BUFFER_LEN: usize = 65_536;
+/// IP protocol number of ESP, RFC 4303.
+const ESP: i32 = 50;
+/// Socket buffers: some 10 ms of a gigabit link, and a burst of a thousand branches.
+const RECEIVE_BUFFER: usize = 8 << 20;
+const SEND_BUFFER: usize = 4 << 20;
+
+/// Memory for one batch of received datagrams.
+pub struct ReceiveBuffers {
+    octets: Vec<u8>,
+    meta: Vec<RecvMeta>,
+}
+
+/// One datagram from the outer network.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Received<'a> {
+    /// Where it came from; the port is 0 for ESP above IP.
+    pub source: SocketAddr,
+    /// The own address it came to.
+    pub destination: SocketAddr,
+    /// UDP, or ESP above IP.
+    pub carrier: Carrier,
+    /// UDP payload, or the ESP packet from its SPI on.
+    pub octets: &'a mut [u8],
+}
+
+/// One socket of the outer side.
+struct OuterSocket {
+    socket: Socket,
+    state: UdpSocketState,
+    carrier: Carrier,
+    /// What it is bound to; the address may be unspecified.
+    bound: SocketAddr,
+}
+
+/// All sockets of the outer side.
+pub struct OuterSockets {
+    sockets: Vec<OuterSocket>,
+}
+
+impl Default for ReceiveBuffers {
+    fn default() -> Self {
+        Self { octets: vec![0; BATCH_SIZE * BUFFER_LEN], meta: vec![RecvMeta::default(); BATCH_SIZE] }
+    }
+}
+
+impl OuterSockets {
+    /// Opens a socket on each port of each address, and for ESP above IP where the settings leave that open.
+    ///
+    /// # Errors
+    ///
+    /// [`SystemError`] says what to do.
+    pub fn open(settings: &GatewaySettings) -> Result<Self, SystemError> {
+        let mut sockets = Vec::new();
+        for (address, required) in addresses(&settings.listen) {
+            let opened = open_address(settings, address);
+            match opened {
+                Ok(opened) => sockets.extend(opened),
+                Err(error) if required => return Err(error),
+                Err(error) => debug!(%error, "no outer sockets for IPv6"),
+            }
+        }
+        Ok(Self { sockets })
+    }
+
+    /// The sockets to wait for, in the order of their indices.
+    pub fn fds(&self) -> impl ExactSizeIterator<Item = BorrowedFd<'_>> {
+        self.sockets.iter().map(|outer| outer.socket.as_fd())
+    }
+
+    /// Receives one batch from the socket at `index` and hands over its datagrams one by one.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; `WouldBlock` when there is nothing.
+    pub fn receive(
+        &self,
+        index: usize,
+        buffers: &mut ReceiveBuffers,
+        mut each: impl FnMut(Received<'_>),
+    ) -> io::Result<()> {
+        let Some(outer) = self.sockets.get(index) else { return Ok(()) };
+        let ReceiveBuffers { octets, meta } = buffers;
+        let mut slices: Vec<_> = octets.chunks_exact_mut(BUFFER_LEN).map(IoSliceMut::new).collect();
+        let count = outer.state.recv(UdpSockRef::from(&outer.socket), &mut slices, meta)?;
+        for (meta, buffer) in meta.iter().zip(octets.chunks_exact_mut(BUFFER_LEN)).take(count) {
+            let Some(received) = buffer.get_mut(..meta.len) else { continue };
+            let destination = SocketAddr::new(meta.dst_ip.unwrap_or(outer.bound.ip()), outer.bound.port());
+            match outer.carrier {
+                // The kernel merges datagrams of one flow; each of them is looked at by itself.
+                Carrier::Udp => received.chunks_mut(meta.stride.max(1)).for_each(|octets| {
+                    each(Received { source: meta.addr, destination, carrier: Carrier::Udp, octets });
+                }),
+                Carrier::Esp | _ => {
+                    let Some(octets) = esp_of(received, meta.addr.is_ipv4()) else { continue };
+                    let source = SocketAddr::new(meta.addr.ip(), 0);
+                    each(Received { source, destination, carrier: Carrier::Esp, octets });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends one datagram along `path`.
+    ///
+    /// # Errors
+    ///
+    /// What the system says. The datagram is then lost as it might be on the way.
+    pub fn send(&self, path: &Path, contents: &[u8]) -> io::Result<()> {
+        let outer = self.sender(path).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        let destination = match path.carrier {
+            Carrier::Udp => path.destination,
+            Carrier::Esp | _ => SocketAddr::new(path.destination.ip(), 0),
+        };
+        let source = path.source.ip();
+        let transmit = quinn_udp::Transmit {
+            destination,
+            ecn: None,
+            contents,
+            segment_size: None,
+            src_ip: (!source.is_unspecified()).then_some(source),
+        };
+        outer.state.try_send(UdpSockRef::from(&outer.socket), &transmit)
+    }
+
+    /// The socket that may send from the path's source: the one bound to it, else one bound to any address.
+    fn sender(&self, path: &Path) -> Option<&OuterSocket> {
+        let suits = |outer: &&OuterSocket| {
+            outer.carrier == path.carrier
+                && outer.bound.is_ipv4() == path.destination.is_ipv4()
+                && (outer.carrier == Carrier::Esp || outer.bound.port() == path.source.port())
+        };
+        let candidates = || self.sockets.iter().filter(suits);
+        candidates()
+            .find(|outer| outer.bound.ip() == path.source.ip())
+            .or_else(|| candidates().find(|outer| outer.bound.ip().is_unspecified()))
+    }
+}
+
+/// The addresses to bind, and whether failing to is an error.
+fn addresses(listen: &[IpAddr]) -> Vec<(IpAddr, bool)> {
+    if listen.is_empty() {
+        return vec![(Ipv4Addr::UNSPECIFIED.into(), true), (Ipv6Addr::UNSPECIFIED.into(), false)];
+    }
+    listen.iter().map(|address| (*address, true)).collect()
+}
+
+fn open_address(settings: &GatewaySettings, address: IpAddr) -> Result<Vec<OuterSocket>, SystemError> {
+    let mut opened = Vec::new();
+    for (port, name) in [(settings.ike_port, "ike_port"), (settings.nat_port, "nat_port")] {
+        let bound = SocketAddr::new(address, port);
+        opened.push(OuterSocket::udp(bound).map_err(|error| udp_error(bound, name, error))?);
+    }
+    if settings.encapsulation == Encapsulation::Auto {
+        opened.push(OuterSocket::esp(address).map_err(|error| {
+            SystemError::privileged(
+                format!("open a raw socket for ESP on {address}"),
+                error,
+                "set `encapsulation = \"always\"` to do without",
+            )
+        })?);
+    }
+    Ok(opened)
+}
+
+fn udp_error(bound: SocketAddr, name: &str, error: io::Error) -> SystemError {
+    let action = format!("open UDP port {bound}");
+    if error.kind() == io::ErrorKind::AddrInUse {
+        let remedy = format!("another IKE daemon has the port (`ss -lunp` names it): stop it, or set another {name}");
+        SystemError::new(action, error, remedy)
+    } else if error.kind() == io::ErrorKind::AddrNotAvailable {
+        SystemError::new(action, error, "this machine lacks the address: correct `listen`, or leave it out for any")
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        let remedy = format!("run as root or with CAP_NET_BIND_SERVICE, or set an {name} above 1023");
+        SystemError::new(action, error, remedy)
+    } else {
+        SystemError::new(action, error, format!("check `listen` and `{name}`"))
+    }
+}
+
+impl OuterSocket {
+    fn udp(bound: SocketAddr) -> io::Result<Self> {
+        Self::open(Type::DGRAM, Protocol::UDP, Carrier::Udp, bound)
+    }
+
+    fn esp(address: IpAddr) -> io::Result<Self> {
+        Self::open(Type::RAW, Protocol::from(ESP), Carrier::Esp, SocketAddr::new(address, 0))
+    }
+
+    fn open(kind: Type, protocol: Protocol, carrier: Carrier, bound: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(bound), kind, Some(protocol))?;
+        if bound.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&bound.into())?;
+        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        // A gateway must not lose what does not fit the next link: let routers fragment.
+        if bound.is_ipv4() {
+            sockopt::set_ip_mtu_discover(&socket, sockopt::Ipv4PathMtuDiscovery::DONT)?;
+        } else {
+            sockopt::set_ipv6_mtu_discover(&socket, sockopt::Ipv6PathMtuDiscovery::DONT)?;
+        }
+        enlarge_buffers(&socket)?;
+        Ok(Self { socket, state, carrier, bound })
+    }
+}
+
+/// Asks for large buffers, beyond the system's limit where we may.
+fn enlarge_buffers(socket: &Socket) -> io::Result<()> {
+    if sockopt::set_socket_recv_buffer_size_force(socket, RECEIVE_BUFFER).is_err() {
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    }
+    socket.set_send_buffer_size(SEND_BUFFER)
+}
+
+/// The ESP packet within what a raw socket gives: IPv4 comes with its header, IPv6 without.
+fn esp_of(received: &mut [u8], ipv4: bool) -> Option<&mut [u8]> {
+    let header = match received.first() {
+        Some(first) if ipv4 => usize::from(first & 0x0f) * 4,
+        Some(_) | None => 0,
+    };
+    received.get_mut(header..).filter(|esp| !esp.is_empty())
+}
+
+/// Whether a failed send is the network's doing and not worth more than a counter.
+pub(crate) fn is_transient(error: &io::Error) -> bool {
+    super::would_block(error)
+        || [Errno::NETUNREACH, Errno::HOSTUNREACH, Errno::NETDOWN, Errno::NOBUFS, Errno::CONNREFUSED, Errno::ADDRNOTAVAIL]
+            .iter()
+            .any(|errno| is_errno(error, *errno))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_raw_socket_gives_ipv4_with_its_header() {
+        let mut packet = [0; 28];
+        packet[0] = 0x45;
+        packet[20] = 7;
+        assert_eq!(esp_of(&mut packet, true).unwrap(), [7, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(esp_of(&mut packet, false).unwrap().len(), 28);
+        assert!(esp_of(&mut [0x4f; 20], true).is_none());
+        assert!(esp_of(&mut [], true).is_none());
+    }
+
+    #[test]
+    fn an_address_we_lack_is_named_with_a_remedy() {
+        let bound = SocketAddr::from(([192, 0, 2, 77], 5500));
+        let error = udp_error(bound, "ike_port", OuterSocket::udp(bound).err().unwrap());
+        let text = error.to_string();
+        assert!(text.contains("192.0.2.77:5500") && text.contains("`listen`"), "{text}");
+    }
+
+    #[test]
+    fn a_port_in_use_is_named_with_a_remedy() {
+        let first = OuterSocket::udp(([127, 0, 0, 1], 0).into()).unwrap();
+        let taken = first.socket.local_addr().unwrap().as_socket().unwrap();
+        let error = udp_error(taken, "nat_port", OuterSocket::udp(taken).err().unwrap());
+        let text = error.to_string();
+        assert!(text.contains("another IKE daemon") && text.contains("nat_port"), "{text}");
+    }
+
+    #[test]
+    fn a_datagram_says_which_own_address_it_came_to() {
+        let any = OuterSocket::udp(([0, 0, 0, 0], 0).into()).unwrap();
+        let port = any.socket.local_addr().unwrap().as_socket().unwrap().port();
+        let outer = OuterSockets { sockets: vec![OuterSocket { bound: ([0, 0, 0, 0], port).into(), ..any }] };
+        let peer = std::net::UdpSocket::bind("127.0.0.2:0").unwrap();
+        peer.send_to(b"hello", ("127.0.0.3", port)).unwrap();
+        let mut seen = None;
+        let mut buffers = ReceiveBuffers::default();
+        while seen.is_none() {
+            let received = outer.receive(0, &mut buffers, |received| {
+                seen = Some((received.source, received.destination, received.octets.to_vec()));
+            });
+            assert!(received.is_ok() || received.is_err_and(|error| super::super::would_block(&error)));
+        }
+        let (source, destination, octets) = seen.unwrap();
+        assert_eq!((source, octets.as_slice()), (peer.local_addr().unwrap(), b"hello".as_slice()));
+        assert_eq!(destination, SocketAddr::from(([127, 0, 0, 3], port)));
+    }
+}

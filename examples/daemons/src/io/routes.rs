@@ -1,0 +1,188 @@
+//! Routes that lead the pairs' remote subnets into the TUN, and nothing else.
+//!
+//! They exist from the start, whether a pair is up or not: a packet for a pair that is down goes
+//! to the machine, which holds or drops it, and never out in clear. Behind each of them stands a
+//! route that refuses, of the worst metric: should the daemon die, the TUN and its routes go with it,
+//! and what was meant for the tunnel is answered with "unreachable" until the daemon is back.
+//! An orderly end removes both.
+
+use core::net::IpAddr;
+use std::collections::BTreeMap;
+use std::io;
+
+use ipnet::IpNet;
+use tracing::{info, warn};
+
+use super::SystemError;
+use super::rtnetlink::{Existing, Route, Rtnetlink};
+use crate::settings::PairSettings;
+
+/// Whose routes these are; each daemon removes only what an earlier run of its own kind left.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum RouteOwner {
+    /// The hub.
+    Hub,
+    /// The branch.
+    Branch,
+}
+
+impl RouteOwner {
+    /// The protocol number that marks the routes, among those that nobody has been given.
+    const fn protocol(self) -> u8 {
+        match self {
+            Self::Hub => 178,
+            Self::Branch => 179,
+        }
+    }
+}
+
+/// Metric of the routes into the TUN: better than what a routing daemon or DHCP sets.
+const METRIC: u32 = 10;
+/// Metric of the routes that refuse: worse than anything.
+const REFUSING_METRIC: u32 = u32::MAX - 1;
+
+/// The routes of one daemon.
+pub struct Routes {
+    netlink: Rtnetlink,
+    owner: RouteOwner,
+    tun: u32,
+    /// Each remote subnet with the source address of its route.
+    installed: BTreeMap<IpNet, Option<IpAddr>>,
+}
+
+impl Routes {
+    /// Removes what an earlier run left, and gives the TUN its addresses.
+    ///
+    /// # Errors
+    ///
+    /// [`SystemError`] says what to do.
+    pub fn open(owner: RouteOwner, tun: u32, addresses: &[IpNet]) -> Result<Self, SystemError> {
+        let refused = |error| SystemError::privileged("reach the routing tables", error, "check the system's log");
+        let mut netlink = Rtnetlink::open().map_err(refused)?;
+        for stale in netlink.refusing_routes(owner.protocol()).map_err(refused)? {
+            info!(destination = %stale.destination, "removing a route that an earlier run left");
+            netlink.remove_route(&stale).map_err(refused)?;
+        }
+        for address in addresses {
+            netlink.add_address(tun, *address).map_err(|error| {
+                let action = format!("give the TUN device the address {address}");
+                SystemError::privileged(action, error, "correct [tun] addresses")
+            })?;
+        }
+        Ok(Self { netlink, owner, tun, installed: BTreeMap::new() })
+    }
+
+    /// Makes the routes those of `pairs`: what is missing is added, what is superfluous removed,
+    /// and the source addresses follow the addresses that this machine has now.
+    ///
+    /// # Errors
+    ///
+    /// [`SystemError`] for the first route that cannot be had.
+    pub fn follow<'p>(&mut self, pairs: impl Iterator<Item = &'p PairSettings>) -> Result<(), SystemError> {
+        let own = self.netlink.addresses().unwrap_or_default();
+        let wanted = wanted_routes(pairs, &own);
+        let superfluous: Vec<_> =
+            self.installed.keys().copied().filter(|destination| !wanted.contains_key(destination)).collect();
+        for destination in superfluous {
+            self.remove(destination);
+        }
+        for (destination, source) in wanted {
+            self.install(destination, source)?;
+        }
+        Ok(())
+    }
+
+    /// Every address that this machine has now.
+    pub fn own_addresses(&mut self) -> Vec<IpAddr> {
+        let addresses = self.netlink.addresses().unwrap_or_default();
+        addresses.into_iter().map(|(_, address)| address).collect()
+    }
+
+    /// Removes every route, as at an orderly end.
+    pub fn remove_all(&mut self) {
+        let installed: Vec<_> = self.installed.keys().copied().collect();
+        for destination in installed {
+            self.remove(destination);
+        }
+    }
+
+    fn install(&mut self, destination: IpNet, source: Option<IpAddr>) -> Result<(), SystemError> {
+        if self.installed.get(&destination) == Some(&source) {
+            return Ok(());
+        }
+        let known = self.installed.contains_key(&destination);
+        let existing = if known { Existing::Replace } else { Existing::Refuse };
+        let refused = |error: io::Error| {
+            let action = format!("route {destination} into the tunnel");
+            let remedy = "another route to it has the same metric (`ip route` shows it): remove that one";
+            SystemError::privileged(action, error, remedy)
+        };
+        if !known {
+            self.netlink.add_route(&self.refusing(destination), Existing::Replace).map_err(refused)?;
+        }
+        self.netlink.add_route(&self.into_tun(destination, source), existing).map_err(refused)?;
+        self.installed.insert(destination, source);
+        Ok(())
+    }
+
+    fn remove(&mut self, destination: IpNet) {
+        let source = self.installed.remove(&destination).flatten();
+        for route in [self.into_tun(destination, source), self.refusing(destination)] {
+            if let Err(error) = self.netlink.remove_route(&route) {
+                warn!(%destination, %error, "cannot remove a route");
+            }
+        }
+    }
+
+    fn into_tun(&self, destination: IpNet, source: Option<IpAddr>) -> Route {
+        Route { destination, interface: Some(self.tun), source, metric: METRIC, protocol: self.owner.protocol() }
+    }
+
+    fn refusing(&self, destination: IpNet) -> Route {
+        let protocol = self.owner.protocol();
+        Route { destination, interface: None, source: None, metric: REFUSING_METRIC, protocol }
+    }
+}
+
+/// Each remote subnet once, with an own address of the first of its pairs that has one: connections
+/// of this machine itself then match that pair.
+fn wanted_routes<'p>(
+    pairs: impl Iterator<Item = &'p PairSettings>,
+    own: &[(u32, IpAddr)],
+) -> BTreeMap<IpNet, Option<IpAddr>> {
+    let mut wanted = BTreeMap::new();
+    for pair in pairs {
+        let source: &mut Option<IpAddr> = wanted.entry(pair.remote).or_default();
+        if source.is_none() {
+            *source = own.iter().map(|(_, address)| *address).find(|address| pair.local.contains(address));
+        }
+    }
+    wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(local: &str, remote: &str) -> PairSettings {
+        let (local, remote) = (local.parse().unwrap(), remote.parse().unwrap());
+        PairSettings { name: String::new(), local, remote, trigger: None }
+    }
+
+    #[test]
+    fn a_subnet_that_two_pairs_share_is_routed_once_with_the_first_own_address() {
+        let pairs = [pair("10.61.3.0/24", "10.61.1.0/24"), pair("10.61.253.0/24", "10.61.1.0/24")];
+        let own = [(1, [127, 0, 0, 1].into()), (2, [10, 61, 253, 1].into())];
+        let wanted = wanted_routes(pairs.iter(), &own);
+        let expected = BTreeMap::from([("10.61.1.0/24".parse().unwrap(), Some([10, 61, 253, 1].into()))]);
+        assert_eq!(wanted, expected);
+    }
+
+    #[test]
+    fn without_an_own_address_in_the_pair_the_kernel_chooses() {
+        let pairs = [pair("10.61.3.0/24", "10.61.1.0/24")];
+        let wanted = wanted_routes(pairs.iter(), &[(1, [10, 0, 0, 1].into())]);
+        assert_eq!(wanted.values().collect::<Vec<_>>(), [&None]);
+    }
+}

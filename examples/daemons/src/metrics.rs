@@ -1,0 +1,128 @@
+//! Prometheus metrics, made from a snapshot; their names are a promise.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Encoder as _, TextEncoder};
+
+use crate::snapshot::Snapshot;
+use crate::status::{PairStatus, PeerStatus};
+
+/// The content type of [`text`].
+pub(crate) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// The page at `/metrics`.
+pub(crate) fn text(snapshot: &Snapshot) -> String {
+    let families = [
+        pair_gauge(snapshot, "vpn_pair_up", "Whether a reply has come back through the pair.", |pair| {
+            Some(flag(pair.state == "up"))
+        }),
+        pair_gauge(snapshot, "vpn_pair_sa_up", "Whether the pair has an IPsec SA.", |pair| Some(flag(pair.sa))),
+        pair_gauge(
+            snapshot,
+            "vpn_pair_last_proof_timestamp_seconds",
+            "When a reply last came back through the pair, 0 if never.",
+            |pair| Some(pair.last_proof_seconds.map_or(0.0, |age| last_proof(snapshot, age))),
+        ),
+        pair_gauge(snapshot, "vpn_pair_rtt_seconds", "Latest time there and back through the pair.", |pair| {
+            pair.rtt_ms.map(|rtt| rtt / 1000.0)
+        }),
+        pair_bytes(snapshot),
+        negotiations(snapshot),
+        drops(snapshot),
+        legacy(snapshot),
+    ];
+    let mut out = Vec::new();
+    // Only a family without any sample is refused; it is left out.
+    let families: Vec<_> = families.into_iter().filter(|family| !family.get_metric().is_empty()).collect();
+    match TextEncoder::new().encode(&families, &mut out) {
+        Ok(()) => String::from_utf8_lossy(&out).into_owned(),
+        Err(error) => format!("# cannot write the metrics: {error}\n"),
+    }
+}
+
+fn pair_gauge(snapshot: &Snapshot, name: &str, help: &str, value: impl Fn(&PairStatus) -> Option<f64>) -> MetricFamily {
+    let metrics = pairs(snapshot).filter_map(|(peer, pair)| {
+        let labels = [("peer", peer.identity.as_str()), ("pair", pair.name.as_str())];
+        Some(gauge(&labels, value(pair)?))
+    });
+    family(name, help, MetricType::GAUGE, metrics.collect())
+}
+
+fn pair_bytes(snapshot: &Snapshot) -> MetricFamily {
+    let metrics = pairs(snapshot).flat_map(|(peer, pair)| {
+        [("in", pair.bytes_in), ("out", pair.bytes_out)].map(|(direction, octets)| {
+            counter(&[("peer", &peer.identity), ("pair", &pair.name), ("direction", direction)], octets)
+        })
+    });
+    let help = "Octets of inner packets through the pair.";
+    family("vpn_pair_bytes_total", help, MetricType::COUNTER, metrics.collect())
+}
+
+fn negotiations(snapshot: &Snapshot) -> MetricFamily {
+    let metrics = snapshot.negotiations.iter();
+    let metrics = metrics.map(|(phase, result, count)| counter(&[("phase", phase), ("result", result)], *count));
+    family("vpn_negotiations_total", "Negotiations that have ended.", MetricType::COUNTER, metrics.collect())
+}
+
+fn drops(snapshot: &Snapshot) -> MetricFamily {
+    let metrics = snapshot.drops.iter().map(|(reason, count)| counter(&[("reason", reason)], *count));
+    family("vpn_drops_total", "Packets and datagrams dropped.", MetricType::COUNTER, metrics.collect())
+}
+
+fn legacy(snapshot: &Snapshot) -> MetricFamily {
+    let metrics = snapshot.status.peers.iter().map(|peer| gauge(&[("peer", &peer.identity)], flag(peer.legacy)));
+    let help = "Whether DES, 3DES, MD5 or a Diffie-Hellman group below 14 is in use.";
+    family("vpn_legacy_algorithms", help, MetricType::GAUGE, metrics.collect())
+}
+
+fn pairs(snapshot: &Snapshot) -> impl Iterator<Item = (&PeerStatus, &PairStatus)> {
+    snapshot.status.peers.iter().flat_map(|peer| peer.pairs.iter().map(move |pair| (peer, pair)))
+}
+
+fn last_proof(snapshot: &Snapshot, age: f64) -> f64 {
+    let since_epoch = snapshot.taken.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since_epoch.saturating_sub(Duration::try_from_secs_f64(age).unwrap_or_default()).as_secs_f64()
+}
+
+fn flag(value: bool) -> f64 {
+    if value { 1.0 } else { 0.0 }
+}
+
+fn family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+fn gauge(labels: &[(&str, &str)], value: f64) -> Metric {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value);
+    let mut metric = labelled(labels);
+    metric.set_gauge(gauge);
+    metric
+}
+
+#[expect(clippy::cast_precision_loss, reason = "the text format has no other number than a float")]
+fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
+    let mut counter = Counter::default();
+    counter.set_value(value as f64);
+    let mut metric = labelled(labels);
+    metric.set_counter(counter);
+    metric
+}
+
+fn labelled(labels: &[(&str, &str)]) -> Metric {
+    let pair = |(name, value): &(&str, &str)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
+        pair
+    };
+    let mut metric = Metric::default();
+    metric.set_label(labels.iter().map(pair).collect());
+    metric
+}

@@ -1,0 +1,102 @@
+//! `branch.toml`.
+
+use core::net::IpAddr;
+use std::path::Path;
+
+use ike_core::{Identity, PreSharedKey};
+
+use super::gateway::{self, GatewaySettings};
+use super::pair::{self, PairSettings, Placed, Side};
+use super::section::{Item, Key, Section};
+use super::{key, value};
+
+const HUBS: Key = Key::new("hubs", "hubs = [\"198.18.2.2\"]");
+const HUB_IDENTITY: Key = Key::new("hub_identity", "hub_identity = \"hub\"");
+const HUB_IKE_PORT: Key = Key::new("hub_ike_port", "hub_ike_port = 500");
+const HUB_NAT_PORT: Key = Key::new("hub_nat_port", "hub_nat_port = 4500");
+
+/// The settings of a branch.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct BranchSettings {
+    /// What a hub has as well.
+    pub gateway: GatewaySettings,
+    /// Outer addresses of the hubs, in order of preference.
+    pub hubs: Vec<IpAddr>,
+    /// The hubs' UDP port of IKE.
+    pub hub_ike_port: u16,
+    /// The hubs' UDP port of IKE and ESP behind NAT.
+    pub hub_nat_port: u16,
+    /// Who the hub has to prove to be.
+    pub hub_identity: Identity,
+    /// The key shared with the hub.
+    pub psk: PreSharedKey,
+    /// The pairs, seen from the branch.
+    pub pairs: Vec<PairSettings>,
+}
+
+/// Reads the whole file. The result counts only if nothing was reported as an error.
+pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<BranchSettings> {
+    let gateway = gateway::read(&mut root, Side::Branch, directory);
+    let hubs = root.required(HUBS).map(|item| read_hubs(&item)).unwrap_or_default();
+    let port = |item: &Item<'_>| item.integer(1..=u16::MAX);
+    let hub_ike_port = gateway::optional(&mut root, HUB_IKE_PORT, port);
+    let hub_nat_port = gateway::optional(&mut root, HUB_NAT_PORT, port);
+    let hub_identity = root.required(HUB_IDENTITY).and_then(|item| Some((value::identity(&item)?, item)));
+    if let (Some(gateway), Some((hub_identity, item))) = (&gateway, &hub_identity)
+        && gateway.identity == *hub_identity
+    {
+        item.error(
+            format!("\"{hub_identity}\" is the branch's own identity"),
+            "write the `identity` of the hub's settings file",
+        );
+    }
+    let allow_weak = gateway.as_ref().is_none_or(|gateway| gateway.allow_weak_psk);
+    let psk = key::read(&mut root, directory, allow_weak);
+    let pairs = pair::read_all(&mut root, Side::Branch);
+    pair::check_overlaps(root.findings(), pairs.iter());
+    check_hubs_outside(&root, &hubs, &pairs);
+    root.finish(super::home);
+    let gateway = gateway?;
+    Some(BranchSettings {
+        hubs,
+        hub_ike_port: hub_ike_port.unwrap_or(gateway.ike_port),
+        hub_nat_port: hub_nat_port.unwrap_or(gateway.nat_port),
+        hub_identity: hub_identity?.0,
+        psk: psk?,
+        pairs: pairs.into_iter().map(|placed| placed.pair).collect(),
+        gateway,
+    })
+}
+
+fn read_hubs(item: &Item<'_>) -> Vec<IpAddr> {
+    let elements = item.elements();
+    if elements.as_ref().is_some_and(Vec::is_empty) {
+        item.error("no hub", item.write_it_as());
+    }
+    let mut hubs = Vec::new();
+    for element in elements.unwrap_or_default() {
+        let Some(hub) = value::address(&element) else { continue };
+        if hub.is_unspecified() || hub.is_multicast() {
+            element.error(format!("{hub} is not the address of a host"), item.write_it_as());
+        } else if hubs.contains(&hub) {
+            element.error(format!("hub {hub} is listed twice"), "remove one of them");
+        }
+        hubs.push(hub);
+    }
+    hubs
+}
+
+/// The way to the hub must not lead through the tunnel to the hub.
+fn check_hubs_outside(root: &Section<'_>, hubs: &[IpAddr], pairs: &[Placed]) {
+    for placed in pairs {
+        for hub in hubs.iter().filter(|hub| placed.pair.remote.contains(*hub)) {
+            root.findings().error(
+                &format!("{}.remote", placed.key),
+                placed.remote.clone(),
+                format!("{} contains the hub's outer address {hub}", placed.pair.remote),
+                "name the private subnets behind the hub: its outer address cannot be reached through itself",
+            );
+        }
+    }
+}

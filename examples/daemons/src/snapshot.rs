@@ -1,0 +1,87 @@
+//! A machine's state at one moment, for status and metrics.
+
+use std::collections::BTreeMap;
+use std::time::{Instant, SystemTime};
+
+use trigger::{DropReason, Failure, MemberId, MemberStatus, Stats};
+
+use crate::status::{PairStatus, PeerStatus, Status};
+
+/// A copy of everything that others may ask for.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    /// When it was taken, by the wall clock.
+    pub(crate) taken: SystemTime,
+    pub(crate) status: Status,
+    /// Phase, result, count.
+    pub(crate) negotiations: Vec<(&'static str, &'static str, u64)>,
+    /// Reason, count.
+    pub(crate) drops: Vec<(String, u64)>,
+}
+
+/// What the daemon itself had to drop.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct IoDrops {
+    /// Datagrams that the outer socket did not take.
+    pub(crate) outer_send: u64,
+    /// Packets that the TUN did not take.
+    pub(crate) tun_send: u64,
+}
+
+pub(crate) fn peers<'m>(
+    now: Instant,
+    members: impl Iterator<Item = MemberStatus<'m>>,
+    pairs: impl Iterator<Item = trigger::PairStatus<'m>>,
+) -> Vec<PeerStatus> {
+    let mut by_member: BTreeMap<MemberId, Vec<PairStatus>> = BTreeMap::new();
+    for pair in pairs {
+        by_member.entry(pair.member).or_default().push(pair_status(now, &pair));
+    }
+    members.map(|member| peer_status(&member, by_member.remove(&member.id).unwrap_or_default())).collect()
+}
+
+pub(crate) fn negotiations(stats: &Stats) -> Vec<(&'static str, &'static str, u64)> {
+    vec![
+        ("1", "success", stats.phase_one_succeeded),
+        ("1", "failure", stats.phase_one_failed),
+        ("2", "success", stats.quick_mode_succeeded),
+        ("2", "failure", stats.quick_mode_failed),
+    ]
+}
+
+pub(crate) fn drops(stats: &Stats, ike: &ike_core::Stats, io: IoDrops) -> Vec<(String, u64)> {
+    let machine = DropReason::ALL.iter().filter(|reason| **reason != DropReason::Ike);
+    let machine = machine.map(|reason| (reason.label().to_owned(), stats.dropped(*reason)));
+    // IKE tells its reasons apart itself.
+    let ike = ike.drops.by_reason().into_iter().map(|(reason, count)| (format!("ike_{reason}"), count));
+    let own = [("no_pair", stats.unmatched), ("outer_send", io.outer_send), ("tun_send", io.tun_send)];
+    machine.chain(ike).chain(own.map(|(reason, count)| (reason.to_owned(), count))).collect()
+}
+
+fn peer_status(member: &MemberStatus<'_>, pairs: Vec<PairStatus>) -> PeerStatus {
+    PeerStatus {
+        identity: member.identity.to_string(),
+        address: member.address,
+        nat: member.nat,
+        ike: if member.ike { "up" } else { "down" }.to_owned(),
+        legacy: member.legacy,
+        last_failure: member.last_failure.map(Failure::to_string),
+        pairs,
+    }
+}
+
+fn pair_status(now: Instant, pair: &trigger::PairStatus<'_>) -> PairStatus {
+    PairStatus {
+        name: pair.name.to_owned(),
+        local: pair.local.to_string(),
+        remote: pair.remote.to_string(),
+        state: pair.state.label().to_owned(),
+        sa: pair.sa,
+        last_proof_seconds: pair.last_proof.map(|at| now.saturating_duration_since(at).as_secs_f64()),
+        rtt_ms: pair.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
+        path_reach: format!("{:03o}", pair.path_reach),
+        bytes_in: pair.octets_in,
+        bytes_out: pair.octets_out,
+        last_failure: pair.last_failure.map(Failure::to_string),
+    }
+}

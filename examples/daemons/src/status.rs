@@ -1,0 +1,213 @@
+//! What a daemon says of itself: the answer to `status`, as JSON and as a table.
+
+use std::net::SocketAddr;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
+use serde::{Deserialize, Serialize};
+
+/// Everything `status --json` prints.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// `hub` or `branch`.
+    pub role: String,
+    /// Who the daemon is to its peers.
+    pub identity: String,
+    /// Since the daemon began to serve.
+    pub uptime_seconds: f64,
+    /// At a hub its branches, at a branch its hub; always all that are configured.
+    pub peers: Vec<PeerStatus>,
+}
+
+/// One peer.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct PeerStatus {
+    /// Its identity.
+    pub identity: String,
+    /// Its outer address, once known.
+    pub address: Option<SocketAddr>,
+    /// Whether NAT lies between.
+    pub nat: bool,
+    /// `up` while there is an ISAKMP SA, else `down`.
+    pub ike: String,
+    /// Whether an algorithm is in use that is kept only for old peers.
+    pub legacy: bool,
+    /// The latest failure of phase 1, in words.
+    pub last_failure: Option<String>,
+    /// Its pairs; always all that are configured.
+    pub pairs: Vec<PairStatus>,
+}
+
+/// One pair.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct PairStatus {
+    /// Its name.
+    pub name: String,
+    /// The subnet on this side.
+    pub local: String,
+    /// The subnet on the peer's side.
+    pub remote: String,
+    /// `up`, `unproven` or `down`.
+    pub state: String,
+    /// Whether there is an SA.
+    pub sa: bool,
+    /// Seconds since a reply last came back through the pair.
+    pub last_proof_seconds: Option<f64>,
+    /// The latest time there and back.
+    pub rtt_ms: Option<f64>,
+    /// The last eight probes in octal, the latest in the lowest bit.
+    pub path_reach: String,
+    /// Octets of inner packets received.
+    pub bytes_in: u64,
+    /// Octets of inner packets sent.
+    pub bytes_out: u64,
+    /// The latest failure, in words.
+    pub last_failure: Option<String>,
+}
+
+impl Status {
+    /// The table for people: one line a pair.
+    #[must_use]
+    pub fn table(&self, coloured: bool) -> String {
+        let mut table = Table::new();
+        if coloured {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        let header = ["PEER", "ADDRESS", "IKE", "PAIR", "LOCAL", "REMOTE", "STATE", "PROOF", "RTT", "REACH", "IN", "OUT", "NOTE"];
+        table.set_header(header.map(|title| Cell::new(title).add_attribute(Attribute::Bold)));
+        for peer in &self.peers {
+            for pair in &peer.pairs {
+                table.add_row(row(peer, pair));
+            }
+        }
+        let up = self.pairs().filter(|pair| pair.state == "up").count();
+        let all = self.pairs().count();
+        let uptime = humantime::format_duration(core::time::Duration::from_secs_f64(self.uptime_seconds.round()));
+        format!("{} {}, running for {uptime}: {up} of {all} pairs up\n\n{table}\n", self.role, self.identity)
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = &PairStatus> {
+        self.peers.iter().flat_map(|peer| &peer.pairs)
+    }
+}
+
+fn row(peer: &PeerStatus, pair: &PairStatus) -> Vec<Cell> {
+    let dash = || "-".to_owned();
+    let mut address = peer.address.map_or_else(dash, |address| address.to_string());
+    if peer.nat {
+        address.push_str(" (NAT)");
+    }
+    let ike = if peer.legacy { format!("{} (legacy)", peer.ike) } else { peer.ike.clone() };
+    let note = pair.last_failure.clone().or_else(|| peer.last_failure.clone()).filter(|_| pair.state != "up");
+    vec![
+        Cell::new(&peer.identity),
+        Cell::new(address),
+        Cell::new(ike),
+        Cell::new(&pair.name),
+        Cell::new(&pair.local),
+        Cell::new(&pair.remote),
+        Cell::new(&pair.state).fg(match pair.state.as_str() {
+            "up" => Color::Green,
+            "unproven" => Color::Yellow,
+            _ => Color::Red,
+        }),
+        Cell::new(pair.last_proof_seconds.map_or_else(dash, |seconds| format!("{seconds:.1} s ago"))),
+        Cell::new(pair.rtt_ms.map_or_else(dash, |rtt| format!("{rtt:.1} ms"))),
+        Cell::new(&pair.path_reach),
+        Cell::new(octets(pair.bytes_in)),
+        Cell::new(octets(pair.bytes_out)),
+        Cell::new(note.unwrap_or_default()),
+    ]
+}
+
+/// Octets with a unit a person can read.
+fn octets(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut whole = count;
+    let mut tenths = 0;
+    let mut units = UNITS.iter();
+    let mut unit = units.next();
+    for next in units {
+        if whole < 1024 {
+            break;
+        }
+        tenths = whole % 1024 * 10 / 1024;
+        whole /= 1024;
+        unit = Some(next);
+    }
+    let unit = unit.copied().unwrap_or_default();
+    if count < 1024 { format!("{whole} {unit}") } else { format!("{whole}.{tenths} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> Status {
+        let pair = PairStatus {
+            name: "telemetry".into(),
+            local: "10.61.3.0/24".into(),
+            remote: "10.61.1.0/24".into(),
+            state: "up".into(),
+            sa: true,
+            last_proof_seconds: Some(1.5),
+            rtt_ms: Some(12.25),
+            path_reach: "377".into(),
+            bytes_in: 10,
+            bytes_out: 1_500_000,
+            last_failure: None,
+        };
+        Status {
+            role: "hub".into(),
+            identity: "hub".into(),
+            uptime_seconds: 61.2,
+            peers: vec![PeerStatus {
+                identity: "branch1".into(),
+                address: Some(([198, 18, 1, 2], 4500).into()),
+                nat: true,
+                ike: "up".into(),
+                legacy: false,
+                last_failure: None,
+                pairs: vec![pair],
+            }],
+        }
+    }
+
+    #[test]
+    fn json_has_the_names_that_others_rely_on() {
+        let json = serde_json::to_value(status()).unwrap();
+        let pair = &json["peers"][0]["pairs"][0];
+        assert_eq!(json["role"], "hub");
+        assert_eq!(json["peers"][0]["address"], "198.18.1.2:4500");
+        assert_eq!(json["peers"][0]["ike"], "up");
+        let keys: Vec<_> = pair.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut expected = [
+            "name", "local", "remote", "state", "sa", "last_proof_seconds", "rtt_ms", "path_reach", "bytes_in",
+            "bytes_out", "last_failure",
+        ];
+        expected.sort_unstable();
+        let mut keys = keys;
+        keys.sort_unstable();
+        assert_eq!(keys, expected);
+        assert!(pair["last_failure"].is_null());
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each_pair() {
+        let table = status().table(false);
+        assert!(table.starts_with("hub hub, running for 1m 1s: 1 of 1 pairs up"), "{table}");
+        assert!(table.contains("198.18.1.2:4500 (NAT)") && table.contains("1.4 MiB"), "{table}");
+    }
+
+    #[test]
+    fn octets_are_readable() {
+        assert_eq!(["0 B", "1023 B", "1.0 KiB", "1.5 KiB"], [octets(0), octets(1023), octets(1024), octets(1536)]);
+        assert_eq!(octets(u64::MAX), "16777215.9 TiB");
+    }
+}
