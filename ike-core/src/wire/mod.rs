@@ -23,6 +23,7 @@
 //! ```
 
 pub mod attribute;
+pub mod configuration;
 pub mod delete;
 pub mod fragment;
 pub mod header;
@@ -43,6 +44,7 @@ mod reassembly;
 mod writer;
 
 pub use attribute::{Attribute, AttributeList, AttributeValue, Attributes};
+pub use configuration::Configuration;
 pub use delete::Delete;
 pub use error::DecodeError;
 pub use fragment::{Fragment, fragment_message};

@@ -367,6 +367,18 @@ wire_numbers! {
         AES_XCBC_MAC = 9,
     }
 
+    /// Type of an Attributes payload, draft-dukes-ike-mode-cfg-02 section 3.2.
+    ConfigurationType(u8) {
+        /// ISAKMP_CFG_REQUEST.
+        REQUEST = 1,
+        /// ISAKMP_CFG_REPLY.
+        REPLY = 2,
+        /// ISAKMP_CFG_SET.
+        SET = 3,
+        /// ISAKMP_CFG_ACK.
+        ACK = 4,
+    }
+
     /// Identification Type, RFC 2407 section 4.6.2.1.
     IdentificationType(u8) {
         /// ID_IPV4_ADDR.

@@ -6,8 +6,8 @@ use super::numbers::PayloadType;
 use super::reader::Reader;
 use super::writer::{patch, push_generic};
 use super::{
-    DecodeError, Delete, Fragment, Hash, Identification, KeyExchange, NatOriginalAddress, Nonce,
-    Notification, SecurityAssociation, VendorId,
+    Configuration, DecodeError, Delete, Fragment, Hash, Identification, KeyExchange,
+    NatOriginalAddress, Nonce, Notification, SecurityAssociation, VendorId,
 };
 
 /// The payloads of one message, each length checked once.
@@ -228,6 +228,7 @@ impl<'a> Payload<'a> {
             PayloadType::NOTIFICATION => DecodedPayload::Notification(Notification::decode(body)?),
             PayloadType::DELETE => DecodedPayload::Delete(Delete::decode(body)?),
             PayloadType::VENDOR_ID => DecodedPayload::VendorId(VendorId::new(body)),
+            PayloadType::ATTRIBUTES => DecodedPayload::Configuration(Configuration::decode(body)?),
             PayloadType::NAT_D | PayloadType::NAT_D_DRAFT => DecodedPayload::NatDetection(body),
             PayloadType::NAT_OA | PayloadType::NAT_OA_DRAFT => {
                 DecodedPayload::NatOriginalAddress(NatOriginalAddress::decode(body)?)
@@ -258,6 +259,8 @@ pub enum DecodedPayload<'a> {
     Delete(Delete<'a>),
     /// Vendor ID.
     VendorId(VendorId<'a>),
+    /// Attributes of Mode Config or XAUTH.
+    Configuration(Configuration<'a>),
     /// NAT-D: the hash of an address and port, RFC 3947 section 3.2.
     NatDetection(&'a [u8]),
     /// NAT-OA.
