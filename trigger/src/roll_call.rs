@@ -155,7 +155,7 @@ mod tests {
         names.iter().map(|name| RollEntry::new(name.parse().unwrap(), address, address, cookies)).collect()
     }
 
-    fn call_all(call: &mut RollCall, timing: &Timing) -> Vec<(std::time::Duration, String)> {
+    fn call_all(call: &mut RollCall, timing: &Timing) -> Vec<(core::time::Duration, String)> {
         let start = epoch();
         let mut now = call.next().unwrap_or(start);
         let first = now;
