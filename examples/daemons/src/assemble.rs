@@ -28,12 +28,16 @@ pub enum AssembleError {
 
 /// Whether this build has every algorithm of the proposal.
 pub(crate) fn supports_ike(proposal: &IkeProposal) -> bool {
-    EndpointConfig::builder(ike_provider()).build().is_ok_and(|config| config.supports_ike(proposal))
+    EndpointConfig::builder(ike_provider())
+        .build()
+        .is_ok_and(|config| config.supports_ike(proposal))
 }
 
 /// Whether this build has every algorithm of the proposal.
 pub(crate) fn supports_esp(proposal: &EspProposal) -> bool {
-    EndpointConfig::builder(ike_provider()).build().is_ok_and(|config| config.supports_esp(proposal))
+    EndpointConfig::builder(ike_provider())
+        .build()
+        .is_ok_and(|config| config.supports_esp(proposal))
 }
 
 pub(crate) fn branch(
@@ -41,8 +45,10 @@ pub(crate) fn branch(
     key_log: Option<&Arc<WiresharkKeyLog>>,
 ) -> Result<BranchConfig, AssembleError> {
     let gateway = &settings.gateway;
-    let peer = peer(gateway, &settings.hub_identity, &settings.psk).remote_nat_port(settings.hub_nat_port);
-    let mut builder = BranchConfig::builder(endpoint(gateway, key_log)?, peer, crypto()).ike_port(gateway.ike_port);
+    let peer =
+        peer(gateway, &settings.hub_identity, &settings.psk).remote_nat_port(settings.hub_nat_port);
+    let mut builder = BranchConfig::builder(endpoint(gateway, key_log)?, peer, crypto())
+        .ike_port(gateway.ike_port);
     for hub in &settings.hubs {
         builder = builder.hub_at(SocketAddr::new(*hub, settings.hub_ike_port));
     }
@@ -71,13 +77,24 @@ pub(crate) fn hub(
     Ok(builder.build())
 }
 
-pub(crate) fn member(gateway: &GatewaySettings, branch: &BranchEntry) -> Result<MemberConfig, AssembleError> {
+pub(crate) fn member(
+    gateway: &GatewaySettings,
+    branch: &BranchEntry,
+) -> Result<MemberConfig, AssembleError> {
     let pairs = branch.pairs.iter().map(pair).collect::<Result<_, _>>()?;
-    Ok(MemberConfig::new(peer(gateway, &branch.identity, &branch.psk), pairs)?)
+    Ok(MemberConfig::new(
+        peer(gateway, &branch.identity, &branch.psk),
+        pairs,
+    )?)
 }
 
-fn endpoint(gateway: &GatewaySettings, key_log: Option<&Arc<WiresharkKeyLog>>) -> Result<EndpointConfig, AssembleError> {
-    let builder = EndpointConfig::builder(ike_provider()).ike_port(gateway.ike_port).nat_port(gateway.nat_port);
+fn endpoint(
+    gateway: &GatewaySettings,
+    key_log: Option<&Arc<WiresharkKeyLog>>,
+) -> Result<EndpointConfig, AssembleError> {
+    let builder = EndpointConfig::builder(ike_provider())
+        .ike_port(gateway.ike_port)
+        .nat_port(gateway.nat_port);
     let builder = match key_log {
         Some(key_log) => builder.key_log(Arc::<WiresharkKeyLog>::clone(key_log)),
         None => builder,
@@ -85,7 +102,11 @@ fn endpoint(gateway: &GatewaySettings, key_log: Option<&Arc<WiresharkKeyLog>>) -
     Ok(builder.build()?)
 }
 
-fn peer(gateway: &GatewaySettings, remote: &Identity, psk: &PreSharedKey) -> ike_core::config::PeerConfigBuilder {
+fn peer(
+    gateway: &GatewaySettings,
+    remote: &Identity,
+    psk: &PreSharedKey,
+) -> ike_core::config::PeerConfigBuilder {
     PeerConfig::builder(gateway.identity.clone(), remote.clone(), psk.clone())
         .ike_proposals(gateway.ike.clone())
         .esp_proposals(gateway.esp.clone())
@@ -96,7 +117,11 @@ fn peer(gateway: &GatewaySettings, remote: &Identity, psk: &PreSharedKey) -> ike
 }
 
 fn pair(settings: &PairSettings) -> Result<PairConfig, AssembleError> {
-    let pair = PairConfig::new(&settings.name, subnet(settings.local)?, subnet(settings.remote)?);
+    let pair = PairConfig::new(
+        &settings.name,
+        subnet(settings.local)?,
+        subnet(settings.remote)?,
+    );
     match settings.trigger {
         Some(trigger) => {
             let trigger = Trigger::new(trigger.source, trigger.target).with_mode(trigger.mode);

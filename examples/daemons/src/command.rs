@@ -13,7 +13,9 @@ use crate::assemble::{self, AssembleError};
 use crate::daemon::{self, RunError};
 use crate::io::SystemError;
 use crate::service;
-use crate::settings::{Accepted, BranchSettings, GatewaySettings, HubSettings, Report, SettingsError};
+use crate::settings::{
+    Accepted, BranchSettings, GatewaySettings, HubSettings, Report, SettingsError,
+};
 
 /// Which of the two daemons this is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -91,7 +93,9 @@ pub fn main(role: Role) -> ExitCode {
     match execute(role, action) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads has had enough, as `head` does.
-        Err(CommandError::Print(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(CommandError::Print(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             explain(&error);
             ExitCode::FAILURE
@@ -103,7 +107,10 @@ fn execute(role: Role, action: Action) -> Result<(), CommandError> {
     match action {
         Action::Run(Config { config }) => Ok(daemon::run(role, &config)?),
         Action::Check(Config { config }) => check(role, &config),
-        Action::Status { config: Config { config }, json } => status(role, &config, json),
+        Action::Status {
+            config: Config { config },
+            json,
+        } => status(role, &config, json),
         Action::Psk => print(&format!("{}\n", PreSharedKey::generate(&OsRandom::new()))),
     }
 }
@@ -117,16 +124,26 @@ fn check(role: Role, config: &Path) -> Result<(), CommandError> {
             for branch in &settings.branches {
                 assemble::member(&settings.gateway, branch)?;
             }
-            let pairs = settings.branches.iter().map(|branch| branch.pairs.len()).sum();
+            let pairs = settings
+                .branches
+                .iter()
+                .map(|branch| branch.pairs.len())
+                .sum();
             let branches = count(settings.branches.len(), "branch", "branches");
-            summary(&settings.gateway, &format!("{branches} with {}", count(pairs, "pair", "pairs")))
+            summary(
+                &settings.gateway,
+                &format!("{branches} with {}", count(pairs, "pair", "pairs")),
+            )
         }
         Role::Branch => {
             let Accepted { settings, report } = BranchSettings::load(config)?;
             show(&report);
             assemble::branch(&settings, None)?;
             let hubs = count(settings.hubs.len(), "hub", "hubs");
-            summary(&settings.gateway, &format!("{hubs}, {}", count(settings.pairs.len(), "pair", "pairs")))
+            summary(
+                &settings.gateway,
+                &format!("{hubs}, {}", count(settings.pairs.len(), "pair", "pairs")),
+            )
         }
     };
     print(&format!("{}: ok: {line}\n", config.display()))
@@ -134,8 +151,15 @@ fn check(role: Role, config: &Path) -> Result<(), CommandError> {
 
 fn summary(gateway: &GatewaySettings, peers: &str) -> String {
     let legacy = gateway.legacy_proposals();
-    let legacy = if legacy.is_empty() { String::new() } else { format!("; allows legacy {}", legacy.join(", ")) };
-    format!("{}, {peers}, tun {} of MTU {}{legacy}", gateway.identity, gateway.tun.name, gateway.tun.mtu)
+    let legacy = if legacy.is_empty() {
+        String::new()
+    } else {
+        format!("; allows legacy {}", legacy.join(", "))
+    };
+    format!(
+        "{}, {peers}, tun {} of MTU {}{legacy}",
+        gateway.identity, gateway.tun.name, gateway.tun.mtu
+    )
 }
 
 fn count(count: usize, one: &str, many: &str) -> String {
@@ -159,7 +183,9 @@ fn status(role: Role, config: &Path, json: bool) -> Result<(), CommandError> {
 
 fn print(text: &str) -> Result<(), CommandError> {
     let mut stdout = io::stdout().lock();
-    Ok(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())?)
+    Ok(stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())?)
 }
 
 /// Shows findings with the lines they are about.

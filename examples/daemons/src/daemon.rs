@@ -16,9 +16,11 @@ use tracing::{debug, info, trace, warn};
 use trigger::{Carrier, Encapsulated, Event, MAX_OVERHEAD, Received};
 
 use self::role::{Reloaded, RoleState};
-use crate::assemble::AssembleError;
+pub use crate::assemble::AssembleError;
 use crate::command::{Role, show};
-use crate::io::{OuterSockets, ReceiveBuffers, Routes, SystemError, Tun, is_transient, would_block};
+use crate::io::{
+    OuterSockets, ReceiveBuffers, Routes, SystemError, Tun, is_transient, would_block,
+};
 use crate::key_log::WiresharkKeyLog;
 use crate::machine::Machine;
 use crate::names::Names;
@@ -126,21 +128,35 @@ impl Outside {
         };
         let legacy = gateway.legacy_proposals();
         if !legacy.is_empty() {
-            warn!(algorithms = legacy.join(" "), "algorithms for old peers are allowed; leave them out of `ike` and `esp` if no peer needs them");
+            warn!(
+                algorithms = legacy.join(" "),
+                "algorithms for old peers are allowed; leave them out of `ike` and `esp` if no peer needs them"
+            );
         }
         warn_without_forwarding();
         let outer = OuterSockets::open(gateway)?;
         let tun = Tun::open(&gateway.tun)?;
         let routes = Routes::open(owner, tun.index(), &gateway.tun.addresses)?;
-        Ok(Self { key_log, outer, tun, routes })
+        Ok(Self {
+            key_log,
+            outer,
+            tun,
+            routes,
+        })
     }
 }
 
 impl Daemon {
     /// `control` is opened last: that it is there says that the daemon is ready.
-    fn new(role: RoleState, machine: Machine, outside: Outside, gateway: &GatewaySettings) -> Result<Self, SystemError> {
-        let signals = Signals::catch()
-            .map_err(|error| SystemError::new("catch signals", error, "check the system's limits"))?;
+    fn new(
+        role: RoleState,
+        machine: Machine,
+        outside: Outside,
+        gateway: &GatewaySettings,
+    ) -> Result<Self, SystemError> {
+        let signals = Signals::catch().map_err(|error| {
+            SystemError::new("catch signals", error, "check the system's limits")
+        })?;
         let service = Service::begin(&gateway.control, gateway.metrics)?;
         let now = clock::now();
         Ok(Self {
@@ -173,7 +189,10 @@ impl Daemon {
             })?;
             let now = clock::now();
             self.turn(now, &ready);
-            if self.ends.is_some_and(|ends| ends <= now || self.machine.is_drained()) {
+            if self
+                .ends
+                .is_some_and(|ends| ends <= now || self.machine.is_drained())
+            {
                 self.routes.remove_all();
                 return Ok(());
             }
@@ -183,15 +202,29 @@ impl Daemon {
     /// Sleeps until there is something to do.
     fn wait(&self) -> io::Result<Ready> {
         let now = clock::now();
-        let due = [self.machine.poll_timeout(), self.ends, self.role.poll_timeout()].into_iter().flatten().min();
+        let due = [
+            self.machine.poll_timeout(),
+            self.ends,
+            self.role.poll_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min();
         let timeout = due.map(|due| due.saturating_duration_since(now));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        let mut fds: Vec<_> = self.outer.fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let mut fds: Vec<_> = self
+            .outer
+            .fds()
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
         let sockets = fds.len();
         fds.push(PollFd::new(&self.tun, PollFlags::IN));
         fds.push(PollFd::new(&self.service, PollFlags::IN));
         fds.push(PollFd::new(&self.signals, PollFlags::IN));
-        fds.push(PollFd::from_borrowed_fd(self.role.links().as_fd(), PollFlags::IN));
+        fds.push(PollFd::from_borrowed_fd(
+            self.role.links().as_fd(),
+            PollFlags::IN,
+        ));
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
@@ -199,7 +232,13 @@ impl Daemon {
         let mut readable = fds.iter().map(|fd| !fd.revents().is_empty());
         let outer = readable.by_ref().take(sockets).collect();
         let mut next = || readable.next().unwrap_or(false);
-        Ok(Ready { outer, tun: next(), service: next(), signals: next(), links: next() })
+        Ok(Ready {
+            outer,
+            tun: next(),
+            service: next(),
+            signals: next(),
+            links: next(),
+        })
     }
 
     /// One batch of everything, then what time has made due: neither starves the other.
@@ -208,7 +247,12 @@ impl Daemon {
             self.wall_clock_told = now;
             self.machine.handle_wall_clock(now, clock::ntp());
         }
-        for index in ready.outer.iter().enumerate().filter_map(|(index, ready)| ready.then_some(index)) {
+        for index in ready
+            .outer
+            .iter()
+            .enumerate()
+            .filter_map(|(index, ready)| ready.then_some(index))
+        {
             self.receive_outer(now, index);
         }
         if ready.tun {
@@ -218,7 +262,8 @@ impl Daemon {
             self.heed_signals(now);
         }
         if ready.links || self.role.poll_timeout().is_some_and(|due| due <= now) {
-            self.role.look_at_links(now, &mut self.machine, &mut self.routes);
+            self.role
+                .look_at_links(now, &mut self.machine, &mut self.routes);
         }
         if ready.service {
             self.answer(now);
@@ -233,7 +278,12 @@ impl Daemon {
     /// Sends what is to be sent and logs what has happened.
     fn drain(&mut self) {
         while let Some(transmit) = self.machine.poll_transmit() {
-            send(&self.outer, &mut self.drops, &transmit.path, &transmit.contents);
+            send(
+                &self.outer,
+                &mut self.drops,
+                &transmit.path,
+                &transmit.contents,
+            );
         }
         while let Some(event) = self.machine.poll_event() {
             self.names.log(&event);
@@ -247,12 +297,21 @@ impl Daemon {
     }
 
     fn receive_outer(&mut self, now: Instant, index: usize) {
-        let Self { outer, buffers, machine, tun, drops, .. } = self;
+        let Self {
+            outer,
+            buffers,
+            machine,
+            tun,
+            drops,
+            ..
+        } = self;
         let received = outer.receive(index, buffers, |received| {
             let (source, destination) = (received.source, received.destination);
             let taken = match received.carrier {
                 Carrier::Udp => machine.handle_datagram(now, source, destination, received.octets),
-                Carrier::Esp | _ => machine.handle_esp(now, source.ip(), destination.ip(), received.octets),
+                Carrier::Esp | _ => {
+                    machine.handle_esp(now, source.ip(), destination.ip(), received.octets)
+                }
             };
             match taken {
                 Ok(Received::Packet { packet, .. }) => {
@@ -283,7 +342,9 @@ impl Daemon {
                     return;
                 }
             };
-            let Some(packet) = self.packet.get(..len) else { continue };
+            let Some(packet) = self.packet.get(..len) else {
+                continue;
+            };
             match self.machine.encapsulate(now, packet, &mut self.sealed) {
                 Ok(Encapsulated::Sealed { path, len, .. }) => {
                     if let Some(sealed) = self.sealed.get(..len) {
@@ -310,7 +371,10 @@ impl Daemon {
 
     fn reload(&mut self, now: Instant) {
         match self.role.reload(now, &mut self.machine, &mut self.routes) {
-            Ok(Reloaded { report, replacement }) => {
+            Ok(Reloaded {
+                report,
+                replacement,
+            }) => {
                 log_report(&report);
                 if let Some(machine) = replacement {
                     self.machine.close(now);
@@ -331,11 +395,23 @@ impl Daemon {
     }
 
     fn answer(&mut self, now: Instant) {
-        let fresh = self.last_snapshot.take().filter(|(at, _)| now < *at + SNAPSHOT_LIFETIME);
+        let fresh = self
+            .last_snapshot
+            .take()
+            .filter(|(at, _)| now < *at + SNAPSHOT_LIFETIME);
         let mut latest = fresh;
         self.service.answer(|| {
             let (_, snapshot) = latest.get_or_insert_with(|| {
-                (now, Arc::new(take_snapshot(now, self.began, &self.role, &self.machine, self.drops)))
+                (
+                    now,
+                    Arc::new(take_snapshot(
+                        now,
+                        self.began,
+                        &self.role,
+                        &self.machine,
+                        self.drops,
+                    )),
+                )
             });
             Arc::clone(snapshot)
         });
@@ -343,14 +419,24 @@ impl Daemon {
     }
 }
 
-fn take_snapshot(now: Instant, began: Instant, role: &RoleState, machine: &Machine, drops: IoDrops) -> Snapshot {
+fn take_snapshot(
+    now: Instant,
+    began: Instant,
+    role: &RoleState,
+    machine: &Machine,
+    drops: IoDrops,
+) -> Snapshot {
     Snapshot {
         taken: clock::wall(),
         status: Status {
             role: role.name().to_owned(),
             identity: role.gateway().identity.to_string(),
             uptime_seconds: now.saturating_duration_since(began).as_secs_f64(),
-            peers: snapshot::peers(now, machine.members().into_iter(), machine.pairs().into_iter()),
+            peers: snapshot::peers(
+                now,
+                machine.members().into_iter(),
+                machine.pairs().into_iter(),
+            ),
         },
         negotiations: snapshot::negotiations(machine.stats()),
         drops: snapshot::drops(machine.stats(), machine.ike_stats(), drops),
@@ -379,6 +465,8 @@ fn log_report(report: &Report) {
 fn warn_without_forwarding() {
     let forwards = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward");
     if forwards.is_ok_and(|value| value.trim() == "0") {
-        warn!("this machine does not forward: hosts behind it cannot be reached (`sysctl -w net.ipv4.ip_forward=1`)");
+        warn!(
+            "this machine does not forward: hosts behind it cannot be reached (`sysctl -w net.ipv4.ip_forward=1`)"
+        );
     }
 }

@@ -30,12 +30,24 @@ pub struct SystemError {
 
 impl SystemError {
     /// `action` completes "cannot …".
-    pub(crate) fn new(action: impl Into<String>, source: impl Into<io::Error>, remedy: impl Into<String>) -> Self {
-        Self { action: action.into(), remedy: remedy.into(), source: source.into() }
+    pub(crate) fn new(
+        action: impl Into<String>,
+        source: impl Into<io::Error>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            action: action.into(),
+            remedy: remedy.into(),
+            source: source.into(),
+        }
     }
 
     /// The same for something that takes privileges, with the remedy for lacking them.
-    pub(crate) fn privileged(action: impl Into<String>, source: impl Into<io::Error>, otherwise: &str) -> Self {
+    pub(crate) fn privileged(
+        action: impl Into<String>,
+        source: impl Into<io::Error>,
+        otherwise: &str,
+    ) -> Self {
         let source = source.into();
         let remedy = if source.kind() == io::ErrorKind::PermissionDenied {
             "run as root, or give the program CAP_NET_ADMIN, CAP_NET_RAW and CAP_NET_BIND_SERVICE"
@@ -48,7 +60,10 @@ impl SystemError {
 
 /// Whether a non-blocking call merely had nothing to do.
 pub(crate) fn would_block(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
 }
 
 /// Whether `error` is this system error.

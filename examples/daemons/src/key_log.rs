@@ -38,11 +38,28 @@ impl WiresharkKeyLog {
     pub fn open(directory: &Path) -> Result<Self, SystemError> {
         let refused = |error| {
             let action = format!("write keys into {}", directory.display());
-            SystemError::new(action, error, "set `key_log` to a directory that can be written, or leave it out")
+            SystemError::new(
+                action,
+                error,
+                "set `key_log` to a directory that can be written, or leave it out",
+            )
         };
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(refused)?;
-        let open = |name| OpenOptions::new().append(true).create(true).mode(0o600).open(directory.join(name));
-        Ok(Self { ike: Mutex::new(open(IKE_FILE).map_err(refused)?), esp: Mutex::new(open(ESP_FILE).map_err(refused)?) })
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(refused)?;
+        let open = |name| {
+            OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .open(directory.join(name))
+        };
+        Ok(Self {
+            ike: Mutex::new(open(IKE_FILE).map_err(refused)?),
+            esp: Mutex::new(open(ESP_FILE).map_err(refused)?),
+        })
     }
 }
 
@@ -55,8 +72,20 @@ impl KeyLog for WiresharkKeyLog {
 impl EspKeyLog for WiresharkKeyLog {
     fn ipsec_sa(&self, sa: &IpsecSa) {
         let (local, remote) = (sa.local_address.ip(), sa.remote_address.ip());
-        let inbound = esp_line(sa, remote, local, sa.inbound_spi.get(), sa.inbound_keymat.as_slice());
-        let outbound = esp_line(sa, local, remote, sa.outbound_spi.get(), sa.outbound_keymat.as_slice());
+        let inbound = esp_line(
+            sa,
+            remote,
+            local,
+            sa.inbound_spi.get(),
+            sa.inbound_keymat.as_slice(),
+        );
+        let outbound = esp_line(
+            sa,
+            local,
+            remote,
+            sa.outbound_spi.get(),
+            sa.outbound_keymat.as_slice(),
+        );
         append(&self.esp, &format!("{inbound}{outbound}"));
     }
 }
@@ -80,7 +109,8 @@ fn ike_line(cookie: InitiatorCookie, key: &[u8]) -> String {
 fn esp_line(sa: &IpsecSa, source: IpAddr, destination: IpAddr, spi: u32, keymat: &[u8]) -> String {
     let family = if source.is_ipv4() { "IPv4" } else { "IPv6" };
     let transform = sa.transform;
-    let (cipher_key, integrity_key) = keymat.split_at(transform.cipher.keymat_len().min(keymat.len()));
+    let (cipher_key, integrity_key) =
+        keymat.split_at(transform.cipher.keymat_len().min(keymat.len()));
     let cipher = match transform.cipher {
         EspCipher::AesGcm16 { .. } => "AES-GCM with 16 octet ICV [RFC4106]",
         EspCipher::AesCbc { .. } => "AES-CBC [RFC3602]",
@@ -97,11 +127,17 @@ fn esp_line(sa: &IpsecSa, source: IpAddr, destination: IpAddr, spi: u32, keymat:
         Some(_) | None => "NULL",
     };
     let (cipher_key, integrity_key) = (quoted_key(cipher_key), quoted_key(integrity_key));
-    format!("\"{family}\",\"{source}\",\"{destination}\",\"{spi:#010x}\",\"{cipher}\",{cipher_key},\"{integrity}\",{integrity_key}\n")
+    format!(
+        "\"{family}\",\"{source}\",\"{destination}\",\"{spi:#010x}\",\"{cipher}\",{cipher_key},\"{integrity}\",{integrity_key}\n"
+    )
 }
 
 fn quoted_key(key: &[u8]) -> String {
-    if key.is_empty() { "\"\"".to_owned() } else { format!("\"0x{}\"", hex(key)) }
+    if key.is_empty() {
+        "\"\"".to_owned()
+    } else {
+        format!("\"0x{}\"", hex(key))
+    }
 }
 
 fn hex(octets: &[u8]) -> String {

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use ntp_core::NtpTimestamp;
 use trigger::{
-    Branch, DatagramError, Encapsulated, EncapsulateError, Event, Hub, MemberStatus, PairStatus, Received, Stats, Transmit,
+    Branch, DatagramError, EncapsulateError, Encapsulated, Event, Hub, MemberStatus, PairStatus,
+    Received, Stats, Transmit,
 };
 
 /// Either machine; each call is the machine's own.

@@ -14,19 +14,35 @@ pub(crate) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 /// The page at `/metrics`.
 pub(crate) fn text(snapshot: &Snapshot) -> String {
     let families = [
-        pair_gauge(snapshot, "vpn_pair_up", "Whether a reply has come back through the pair.", |pair| {
-            Some(flag(pair.state == "up"))
-        }),
-        pair_gauge(snapshot, "vpn_pair_sa_up", "Whether the pair has an IPsec SA.", |pair| Some(flag(pair.sa))),
+        pair_gauge(
+            snapshot,
+            "vpn_pair_up",
+            "Whether a reply has come back through the pair.",
+            |pair| Some(flag(pair.state == "up")),
+        ),
+        pair_gauge(
+            snapshot,
+            "vpn_pair_sa_up",
+            "Whether the pair has an IPsec SA.",
+            |pair| Some(flag(pair.sa)),
+        ),
         pair_gauge(
             snapshot,
             "vpn_pair_last_proof_timestamp_seconds",
             "When a reply last came back through the pair, 0 if never.",
-            |pair| Some(pair.last_proof_seconds.map_or(0.0, |age| last_proof(snapshot, age))),
+            |pair| {
+                Some(
+                    pair.last_proof_seconds
+                        .map_or(0.0, |age| last_proof(snapshot, age)),
+                )
+            },
         ),
-        pair_gauge(snapshot, "vpn_pair_rtt_seconds", "Latest time there and back through the pair.", |pair| {
-            pair.rtt_ms.map(|rtt| rtt / 1000.0)
-        }),
+        pair_gauge(
+            snapshot,
+            "vpn_pair_rtt_seconds",
+            "Latest time there and back through the pair.",
+            |pair| pair.rtt_ms.map(|rtt| rtt / 1000.0),
+        ),
         pair_bytes(snapshot),
         negotiations(snapshot),
         drops(snapshot),
@@ -34,16 +50,27 @@ pub(crate) fn text(snapshot: &Snapshot) -> String {
     ];
     let mut out = Vec::new();
     // Only a family without any sample is refused; it is left out.
-    let families: Vec<_> = families.into_iter().filter(|family| !family.get_metric().is_empty()).collect();
+    let families: Vec<_> = families
+        .into_iter()
+        .filter(|family| !family.get_metric().is_empty())
+        .collect();
     match TextEncoder::new().encode(&families, &mut out) {
         Ok(()) => String::from_utf8_lossy(&out).into_owned(),
         Err(error) => format!("# cannot write the metrics: {error}\n"),
     }
 }
 
-fn pair_gauge(snapshot: &Snapshot, name: &str, help: &str, value: impl Fn(&PairStatus) -> Option<f64>) -> MetricFamily {
+fn pair_gauge(
+    snapshot: &Snapshot,
+    name: &str,
+    help: &str,
+    value: impl Fn(&PairStatus) -> Option<f64>,
+) -> MetricFamily {
     let metrics = pairs(snapshot).filter_map(|(peer, pair)| {
-        let labels = [("peer", peer.identity.as_str()), ("pair", pair.name.as_str())];
+        let labels = [
+            ("peer", peer.identity.as_str()),
+            ("pair", pair.name.as_str()),
+        ];
         Some(gauge(&labels, value(pair)?))
     });
     family(name, help, MetricType::GAUGE, metrics.collect())
@@ -52,37 +79,81 @@ fn pair_gauge(snapshot: &Snapshot, name: &str, help: &str, value: impl Fn(&PairS
 fn pair_bytes(snapshot: &Snapshot) -> MetricFamily {
     let metrics = pairs(snapshot).flat_map(|(peer, pair)| {
         [("in", pair.bytes_in), ("out", pair.bytes_out)].map(|(direction, octets)| {
-            counter(&[("peer", &peer.identity), ("pair", &pair.name), ("direction", direction)], octets)
+            counter(
+                &[
+                    ("peer", &peer.identity),
+                    ("pair", &pair.name),
+                    ("direction", direction),
+                ],
+                octets,
+            )
         })
     });
     let help = "Octets of inner packets through the pair.";
-    family("vpn_pair_bytes_total", help, MetricType::COUNTER, metrics.collect())
+    family(
+        "vpn_pair_bytes_total",
+        help,
+        MetricType::COUNTER,
+        metrics.collect(),
+    )
 }
 
 fn negotiations(snapshot: &Snapshot) -> MetricFamily {
     let metrics = snapshot.negotiations.iter();
-    let metrics = metrics.map(|(phase, result, count)| counter(&[("phase", phase), ("result", result)], *count));
-    family("vpn_negotiations_total", "Negotiations that have ended.", MetricType::COUNTER, metrics.collect())
+    let metrics = metrics
+        .map(|(phase, result, count)| counter(&[("phase", phase), ("result", result)], *count));
+    family(
+        "vpn_negotiations_total",
+        "Negotiations that have ended.",
+        MetricType::COUNTER,
+        metrics.collect(),
+    )
 }
 
 fn drops(snapshot: &Snapshot) -> MetricFamily {
-    let metrics = snapshot.drops.iter().map(|(reason, count)| counter(&[("reason", reason)], *count));
-    family("vpn_drops_total", "Packets and datagrams dropped.", MetricType::COUNTER, metrics.collect())
+    let metrics = snapshot
+        .drops
+        .iter()
+        .map(|(reason, count)| counter(&[("reason", reason)], *count));
+    family(
+        "vpn_drops_total",
+        "Packets and datagrams dropped.",
+        MetricType::COUNTER,
+        metrics.collect(),
+    )
 }
 
 fn legacy(snapshot: &Snapshot) -> MetricFamily {
-    let metrics = snapshot.status.peers.iter().map(|peer| gauge(&[("peer", &peer.identity)], flag(peer.legacy)));
+    let metrics = snapshot
+        .status
+        .peers
+        .iter()
+        .map(|peer| gauge(&[("peer", &peer.identity)], flag(peer.legacy)));
     let help = "Whether DES, 3DES, MD5 or a Diffie-Hellman group below 14 is in use.";
-    family("vpn_legacy_algorithms", help, MetricType::GAUGE, metrics.collect())
+    family(
+        "vpn_legacy_algorithms",
+        help,
+        MetricType::GAUGE,
+        metrics.collect(),
+    )
 }
 
 fn pairs(snapshot: &Snapshot) -> impl Iterator<Item = (&PeerStatus, &PairStatus)> {
-    snapshot.status.peers.iter().flat_map(|peer| peer.pairs.iter().map(move |pair| (peer, pair)))
+    snapshot
+        .status
+        .peers
+        .iter()
+        .flat_map(|peer| peer.pairs.iter().map(move |pair| (peer, pair)))
 }
 
 fn last_proof(snapshot: &Snapshot, age: f64) -> f64 {
-    let since_epoch = snapshot.taken.duration_since(UNIX_EPOCH).unwrap_or_default();
-    since_epoch.saturating_sub(Duration::try_from_secs_f64(age).unwrap_or_default()).as_secs_f64()
+    let since_epoch = snapshot
+        .taken
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    since_epoch
+        .saturating_sub(Duration::try_from_secs_f64(age).unwrap_or_default())
+        .as_secs_f64()
 }
 
 fn flag(value: bool) -> f64 {
@@ -106,7 +177,10 @@ fn gauge(labels: &[(&str, &str)], value: f64) -> Metric {
     metric
 }
 
-#[expect(clippy::cast_precision_loss, reason = "the text format has no other number than a float")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "the text format has no other number than a float"
+)]
 fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
     let mut counter = Counter::default();
     counter.set_value(value as f64);

@@ -17,35 +17,69 @@ pub(crate) struct Names {
 impl Names {
     /// The names of everything that the machine has.
     pub(crate) fn of(machine: &Machine) -> Self {
-        let members: BTreeMap<_, _> =
-            machine.members().iter().map(|member| (member.id, member.identity.to_string())).collect();
+        let members: BTreeMap<_, _> = machine
+            .members()
+            .iter()
+            .map(|member| (member.id, member.identity.to_string()))
+            .collect();
         let peer = |id| members.get(&id).cloned().unwrap_or_default();
-        let pairs = machine.pairs().iter().map(|pair| (pair.id, (peer(pair.member), pair.name.to_owned()))).collect();
+        let pairs = machine
+            .pairs()
+            .iter()
+            .map(|pair| (pair.id, (peer(pair.member), pair.name.to_owned())))
+            .collect();
         Self { members, pairs }
     }
 
     /// Writes what has happened into the log.
     pub(crate) fn log(&self, event: &Event) {
         match event {
-            Event::PeerUp { member, address, nat, legacy, renewal, .. } => {
+            Event::PeerUp {
+                member,
+                address,
+                nat,
+                legacy,
+                renewal,
+                ..
+            } => {
                 let peer = self.member(*member);
                 let what = if *renewal { "IKE renewed" } else { "IKE up" };
                 info!(peer, %address, nat, "{what}");
                 if *legacy {
-                    warn!(peer, "algorithms for old peers are in use: DES, 3DES, MD5 or a small group");
+                    warn!(
+                        peer,
+                        "algorithms for old peers are in use: DES, 3DES, MD5 or a small group"
+                    );
                 }
             }
-            Event::PeerDown { member, reason } => info!(peer = self.member(*member), ?reason, "IKE down"),
+            Event::PeerDown { member, reason } => {
+                info!(peer = self.member(*member), ?reason, "IKE down")
+            }
             Event::AddressChanged { member, address } => {
                 info!(peer = self.member(*member), %address, "peer has another outer address");
             }
             Event::HubChanged { address } => info!(%address, "turning to another hub"),
-            Event::SaUp { pair, inbound_spi, outbound_spi, rekeyed } => {
+            Event::SaUp {
+                pair,
+                inbound_spi,
+                outbound_spi,
+                rekeyed,
+            } => {
                 let (peer, pair) = self.pair(*pair);
                 let what = if *rekeyed { "SA rekeyed" } else { "SA up" };
-                info!(peer, pair, "in" = format!("{inbound_spi:08x}"), out = format!("{outbound_spi:08x}"), "{what}");
+                info!(
+                    peer,
+                    pair,
+                    "in" = format!("{inbound_spi:08x}"),
+                    out = format!("{outbound_spi:08x}"),
+                    "{what}"
+                );
             }
-            Event::SaDown { pair, reason, replaced } => {
+            Event::SaDown {
+                pair,
+                reason,
+                replaced,
+            } => {
                 let (peer, pair) = self.pair(*pair);
                 let what = if *replaced { "old SA gone" } else { "SA down" };
                 info!(peer, pair, ?reason, "{what}");
@@ -58,14 +92,26 @@ impl Names {
                 let (peer, pair) = self.pair(*pair);
                 warn!(peer, pair, %reason, "pair down");
             }
-            Event::NegotiationFailed { member, pair, identity, address, failure } => {
+            Event::NegotiationFailed {
+                member,
+                pair,
+                identity,
+                address,
+                failure,
+            } => {
                 let identity = identity.as_ref().map(ToString::to_string);
-                let peer = member.map(|member| self.member(member)).or(identity.as_deref()).unwrap_or("?");
+                let peer = member
+                    .map(|member| self.member(member))
+                    .or(identity.as_deref())
+                    .unwrap_or("?");
                 let pair = pair.map(|pair| self.pair(pair).1);
                 warn!(peer, pair, address = address.map(tracing::field::display), %failure, "negotiation failed");
             }
             Event::Hint { member } => {
-                info!(peer = self.member(*member), "peer may have lost its state: asking whether it lives");
+                info!(
+                    peer = self.member(*member),
+                    "peer may have lost its state: asking whether it lives"
+                );
             }
             Event::RollChanged { .. } | _ => {}
         }
@@ -76,6 +122,8 @@ impl Names {
     }
 
     fn pair(&self, id: PairId) -> (&str, &str) {
-        self.pairs.get(&id).map_or(("?", "?"), |(peer, pair)| (peer, pair))
+        self.pairs
+            .get(&id)
+            .map_or(("?", "?"), |(peer, pair)| (peer, pair))
     }
 }

@@ -41,7 +41,11 @@ impl Roll {
     pub(crate) fn open(path: &Path) -> Result<(Self, Vec<RollEntry>), SystemError> {
         let refused = |error| {
             let action = format!("keep the roll in {}", path.display());
-            SystemError::new(action, error, "set `roll` to a file whose directory exists and can be written")
+            SystemError::new(
+                action,
+                error,
+                "set `roll` to a file whose directory exists and can be written",
+            )
         };
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
@@ -57,7 +61,15 @@ impl Roll {
         }
         let entries = lines.values().filter_map(Line::entry).collect();
         let file = write_anew(path, &lines).map_err(refused)?;
-        Ok((Self { path: path.to_owned(), file, written: lines.len(), lines }, entries))
+        Ok((
+            Self {
+                path: path.to_owned(),
+                file,
+                written: lines.len(),
+                lines,
+            },
+            entries,
+        ))
     }
 
     /// Takes a change.
@@ -66,7 +78,11 @@ impl Roll {
         let written = line.json().and_then(|json| self.file.write_all(&json));
         self.written += 1;
         self.lines.insert(line.identity.clone(), line);
-        let tidied = if 2 * self.lines.len() + SLACK < self.written { self.tidy() } else { Ok(()) };
+        let tidied = if 2 * self.lines.len() + SLACK < self.written {
+            self.tidy()
+        } else {
+            Ok(())
+        };
         if let Err(error) = written.and(tidied) {
             warn!(%error, path = %self.path.display(), "cannot store the roll");
         }
@@ -83,7 +99,12 @@ impl Roll {
 fn write_anew(path: &Path, lines: &BTreeMap<String, Line>) -> io::Result<File> {
     let fresh = path.with_extension("roll-new");
     let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&fresh)?;
     let mut octets = Vec::new();
     for line in lines.values() {
         octets.extend(line.json()?);
@@ -103,7 +124,12 @@ impl Line {
     fn entry(&self) -> Option<RollEntry> {
         let cookies = u128::from_str_radix(&self.cookies, 16).ok()?;
         let cookies = CookiePair::from_octets(cookies.to_be_bytes());
-        Some(RollEntry::new(self.identity.parse().ok()?, self.local, self.remote, cookies))
+        Some(RollEntry::new(
+            self.identity.parse().ok()?,
+            self.local,
+            self.remote,
+            cookies,
+        ))
     }
 }
 
@@ -124,7 +150,10 @@ mod tests {
 
     fn entry(identity: &str, cookie: u8) -> RollEntry {
         let cookies = CookiePair::from_octets([cookie; 16]);
-        let (local, remote) = (([198, 18, 2, 2], 500).into(), ([198, 18, 1, 2], 4500).into());
+        let (local, remote) = (
+            ([198, 18, 2, 2], 500).into(),
+            ([198, 18, 1, 2], 4500).into(),
+        );
         RollEntry::new(identity.parse().unwrap(), local, remote, cookies)
     }
 

@@ -77,18 +77,36 @@ impl Service {
     pub(crate) fn begin(control: &Path, metrics: Option<SocketAddr>) -> Result<Self, SystemError> {
         let page = metrics.map(bind_metrics).transpose()?;
         let listener = bind_control(control)?;
-        let failed = |error: io::Error| SystemError::new("begin to serve status", error, "check the system's limits");
-        let wake = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?);
+        let failed = |error: io::Error| {
+            SystemError::new("begin to serve status", error, "check the system's limits")
+        };
+        let wake = Arc::new(
+            eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)
+                .map_err(|errno| failed(errno.into()))?,
+        );
         let (sender, asked) = mpsc::channel();
-        let ask = Ask { asked: sender, wake: Arc::clone(&wake) };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let ask = Ask {
+            asked: sender,
+            wake: Arc::clone(&wake),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(failed)?;
         let serve = move || {
             if let Err(error) = runtime.block_on(serve(listener, page, ask)) {
                 warn!(%error, "status and metrics are not served any more");
             }
         };
-        thread::Builder::new().name("status".to_owned()).spawn(serve).map_err(failed)?;
-        Ok(Self { asked, wake, control: control.to_owned() })
+        thread::Builder::new()
+            .name("status".to_owned())
+            .spawn(serve)
+            .map_err(failed)?;
+        Ok(Self {
+            asked,
+            wake,
+            control: control.to_owned(),
+        })
     }
 
     /// Gives everybody who waits the snapshot that `take` makes; it is called only if someone does.
@@ -139,7 +157,9 @@ pub fn ask_status(control: &Path) -> Result<Status, SystemError> {
     let failed = |error: io::Error| {
         let action = format!("ask the daemon at {}", control.display());
         let remedy = match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "it does not run: start it with `run`",
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                "it does not run: start it with `run`"
+            }
             io::ErrorKind::PermissionDenied => "run this as the same user, usually root",
             _ => "look at the daemon's log",
         };
@@ -170,18 +190,26 @@ fn bind_metrics(address: SocketAddr) -> Result<TcpListener, SystemError> {
         Ok(listener)
     };
     bind().map_err(|error: io::Error| {
-        let remedy = "another program has the port, or the machine lacks the address: correct `metrics`";
+        let remedy =
+            "another program has the port, or the machine lacks the address: correct `metrics`";
         SystemError::new(format!("serve metrics on {address}"), error, remedy)
     })
 }
 
 fn bind_control(path: &Path) -> Result<UnixListener, SystemError> {
     let refused = |error: io::Error, remedy: &str| {
-        SystemError::new(format!("open the control socket {}", path.display()), error, remedy)
+        SystemError::new(
+            format!("open the control socket {}", path.display()),
+            error,
+            remedy,
+        )
     };
     if UnixStream::connect(path).is_ok() {
         let error = io::ErrorKind::AddrInUse.into();
-        return Err(refused(error, "the daemon runs already: stop it, or set another `control`"));
+        return Err(refused(
+            error,
+            "the daemon runs already: stop it, or set another `control`",
+        ));
     }
     // What is left of a daemon that was killed; anything but a socket stays where it is.
     if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {
@@ -197,13 +225,20 @@ fn bind_control(path: &Path) -> Result<UnixListener, SystemError> {
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
-    bind().map_err(|error| refused(error, "set `control` to a path whose directory exists and can be written"))
+    bind().map_err(|error| {
+        refused(
+            error,
+            "set `control` to a path whose directory exists and can be written",
+        )
+    })
 }
 
 async fn serve(control: UnixListener, metrics: Option<TcpListener>, ask: Ask) -> io::Result<()> {
     if let Some(listener) = metrics {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let router = Router::new().route("/metrics", get(metrics_page)).with_state(ask.clone());
+        let router = Router::new()
+            .route("/metrics", get(metrics_page))
+            .with_state(ask.clone());
         tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 warn!(%error, "metrics are not served any more");
@@ -227,7 +262,11 @@ async fn serve(control: UnixListener, metrics: Option<TcpListener>, ask: Ask) ->
 
 async fn metrics_page(State(ask): State<Ask>) -> Response {
     match ask.snapshot().await {
-        Some(snapshot) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text(&snapshot)).into_response(),
+        Some(snapshot) => (
+            [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)],
+            metrics::text(&snapshot),
+        )
+            .into_response(),
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
 }
@@ -251,7 +290,9 @@ async fn converse(mut stream: tokio::net::UnixStream, ask: Ask) {
             },
             Err(error) => Answer::Error(format!("not a request: {error}")),
         };
-        let Ok(mut octets) = serde_json::to_vec(&answer) else { return };
+        let Ok(mut octets) = serde_json::to_vec(&answer) else {
+            return;
+        };
         octets.push(b'\n');
         if writer.write_all(&octets).await.is_err() {
             return;

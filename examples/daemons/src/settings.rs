@@ -98,8 +98,10 @@ impl BranchSettings {
 type Read<T> = fn(Section<'_>, &Path) -> Option<T>;
 
 fn load<T>(path: &Path, read: Read<T>) -> Result<Accepted<T>, SettingsError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
     parse(path, &text, read).map_err(SettingsError::Refused)
 }
 
@@ -109,7 +111,12 @@ fn parse<T>(path: &Path, text: &str, read: Read<T>) -> Result<Accepted<T>, Repor
     for error in &syntax_errors {
         let key = "syntax";
         let remedy = syntax_remedy(error.message());
-        findings.error(key, error.span().unwrap_or_default(), error.message(), remedy);
+        findings.error(
+            key,
+            error.span().unwrap_or_default(),
+            error.message(),
+            remedy,
+        );
     }
     if !syntax_errors.is_empty() {
         return Err(findings.into_report());
@@ -138,8 +145,9 @@ fn syntax_remedy(message: &str) -> &'static str {
 /// Where a key that is unknown in one place belongs; an empty text is the top of the file.
 fn home(name: &str) -> Option<&'static str> {
     match name {
-        "identity" | "listen" | "ike_port" | "nat_port" | "encapsulation" | "ike" | "esp" | "ike_lifetime"
-        | "sa_lifetime" | "dpd_delay" | "control" | "metrics" | "allow_weak_psk" | "key_log" => Some(""),
+        "identity" | "listen" | "ike_port" | "nat_port" | "encapsulation" | "ike" | "esp"
+        | "ike_lifetime" | "sa_lifetime" | "dpd_delay" | "control" | "metrics"
+        | "allow_weak_psk" | "key_log" => Some(""),
         "addresses" | "mtu" => Some("`[tun]`"),
         "serve" => Some("`[ntp]`"),
         "local" | "remote" | "trigger" => Some("`[[pair]]` or `[[branch.pair]]`"),
@@ -149,8 +157,11 @@ fn home(name: &str) -> Option<&'static str> {
 }
 
 fn first_error(report: &Report) -> String {
-    let errors: Vec<_> =
-        report.diagnostics().iter().filter(|diagnostic| diagnostic.severity == Severity::Error).collect();
+    let errors: Vec<_> = report
+        .diagnostics()
+        .iter()
+        .filter(|diagnostic| diagnostic.severity == Severity::Error)
+        .collect();
     match errors.as_slice() {
         [] => String::new(),
         [only] => only.to_string(),

@@ -41,13 +41,20 @@ impl Signals {
         for signal in [SIGHUP, SIGTERM, SIGINT] {
             low_level::pipe::register(signal, signalled.try_clone()?)?;
         }
-        Ok(Self { wake, hang_up, ends })
+        Ok(Self {
+            wake,
+            hang_up,
+            ends,
+        })
     }
 
     pub(crate) fn asked(&mut self) -> Asked {
         let mut octets = [0; 64];
         while self.wake.read(&mut octets).is_ok_and(|len| 0 < len) {}
-        Asked { reload: self.hang_up.swap(false, Ordering::Relaxed), end: self.ends.load(Ordering::Relaxed) != 0 }
+        Asked {
+            reload: self.hang_up.swap(false, Ordering::Relaxed),
+            end: self.ends.load(Ordering::Relaxed) != 0,
+        }
     }
 }
 

@@ -35,9 +35,14 @@ pub(crate) fn peers<'m>(
 ) -> Vec<PeerStatus> {
     let mut by_member: BTreeMap<MemberId, Vec<PairStatus>> = BTreeMap::new();
     for pair in pairs {
-        by_member.entry(pair.member).or_default().push(pair_status(now, &pair));
+        by_member
+            .entry(pair.member)
+            .or_default()
+            .push(pair_status(now, &pair));
     }
-    members.map(|member| peer_status(&member, by_member.remove(&member.id).unwrap_or_default())).collect()
+    members
+        .map(|member| peer_status(&member, by_member.remove(&member.id).unwrap_or_default()))
+        .collect()
 }
 
 pub(crate) fn negotiations(stats: &Stats) -> Vec<(&'static str, &'static str, u64)> {
@@ -50,12 +55,25 @@ pub(crate) fn negotiations(stats: &Stats) -> Vec<(&'static str, &'static str, u6
 }
 
 pub(crate) fn drops(stats: &Stats, ike: &ike_core::Stats, io: IoDrops) -> Vec<(String, u64)> {
-    let machine = DropReason::ALL.iter().filter(|reason| **reason != DropReason::Ike);
+    let machine = DropReason::ALL
+        .iter()
+        .filter(|reason| **reason != DropReason::Ike);
     let machine = machine.map(|reason| (reason.label().to_owned(), stats.dropped(*reason)));
     // IKE tells its reasons apart itself.
-    let ike = ike.drops.by_reason().into_iter().map(|(reason, count)| (format!("ike_{reason}"), count));
-    let own = [("no_pair", stats.unmatched), ("outer_send", io.outer_send), ("tun_send", io.tun_send)];
-    machine.chain(ike).chain(own.map(|(reason, count)| (reason.to_owned(), count))).collect()
+    let ike = ike
+        .drops
+        .by_reason()
+        .into_iter()
+        .map(|(reason, count)| (format!("ike_{reason}"), count));
+    let own = [
+        ("no_pair", stats.unmatched),
+        ("outer_send", io.outer_send),
+        ("tun_send", io.tun_send),
+    ];
+    machine
+        .chain(ike)
+        .chain(own.map(|(reason, count)| (reason.to_owned(), count)))
+        .collect()
 }
 
 fn peer_status(member: &MemberStatus<'_>, pairs: Vec<PairStatus>) -> PeerStatus {
@@ -77,7 +95,9 @@ fn pair_status(now: Instant, pair: &trigger::PairStatus<'_>) -> PairStatus {
         remote: pair.remote.to_string(),
         state: pair.state.label().to_owned(),
         sa: pair.sa,
-        last_proof_seconds: pair.last_proof.map(|at| now.saturating_duration_since(at).as_secs_f64()),
+        last_proof_seconds: pair
+            .last_proof
+            .map(|at| now.saturating_duration_since(at).as_secs_f64()),
         rtt_ms: pair.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
         path_reach: format!("{:03o}", pair.path_reach),
         bytes_in: pair.octets_in,

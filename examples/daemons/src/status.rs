@@ -78,8 +78,13 @@ impl Status {
         } else {
             table.force_no_tty();
         }
-        table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-        let header = ["PEER", "ADDRESS", "IKE", "PAIR", "LOCAL", "REMOTE", "STATE", "PROOF", "RTT", "REACH", "IN", "OUT", "NOTE"];
+        table
+            .load_style(NOTHING)
+            .set_content_arrangement(ContentArrangement::Disabled);
+        let header = [
+            "PEER", "ADDRESS", "IKE", "PAIR", "LOCAL", "REMOTE", "STATE", "PROOF", "RTT", "REACH",
+            "IN", "OUT", "NOTE",
+        ];
         table.set_header(header.map(|title| Cell::new(title).add_attribute(Attribute::Bold)));
         for peer in &self.peers {
             for pair in &peer.pairs {
@@ -88,8 +93,13 @@ impl Status {
         }
         let up = self.pairs().filter(|pair| pair.state == "up").count();
         let all = self.pairs().count();
-        let uptime = humantime::format_duration(core::time::Duration::from_secs_f64(self.uptime_seconds.round()));
-        format!("{} {}, running for {uptime}: {up} of {all} pairs up\n\n{table}\n", self.role, self.identity)
+        let uptime = humantime::format_duration(core::time::Duration::from_secs_f64(
+            self.uptime_seconds.round(),
+        ));
+        format!(
+            "{} {}, running for {uptime}: {up} of {all} pairs up\n\n{table}\n",
+            self.role, self.identity
+        )
     }
 
     fn pairs(&self) -> impl Iterator<Item = &PairStatus> {
@@ -99,12 +109,22 @@ impl Status {
 
 fn row(peer: &PeerStatus, pair: &PairStatus) -> Vec<Cell> {
     let dash = || "-".to_owned();
-    let mut address = peer.address.map_or_else(dash, |address| address.to_string());
+    let mut address = peer
+        .address
+        .map_or_else(dash, |address| address.to_string());
     if peer.nat {
         address.push_str(" (NAT)");
     }
-    let ike = if peer.legacy { format!("{} (legacy)", peer.ike) } else { peer.ike.clone() };
-    let note = pair.last_failure.clone().or_else(|| peer.last_failure.clone()).filter(|_| pair.state != "up");
+    let ike = if peer.legacy {
+        format!("{} (legacy)", peer.ike)
+    } else {
+        peer.ike.clone()
+    };
+    let note = pair
+        .last_failure
+        .clone()
+        .or_else(|| peer.last_failure.clone())
+        .filter(|_| pair.state != "up");
     vec![
         Cell::new(&peer.identity),
         Cell::new(address),
@@ -117,7 +137,10 @@ fn row(peer: &PeerStatus, pair: &PairStatus) -> Vec<Cell> {
             "unproven" => Color::Yellow,
             _ => Color::Red,
         }),
-        Cell::new(pair.last_proof_seconds.map_or_else(dash, |seconds| format!("{seconds:.1} s ago"))),
+        Cell::new(
+            pair.last_proof_seconds
+                .map_or_else(dash, |seconds| format!("{seconds:.1} s ago")),
+        ),
         Cell::new(pair.rtt_ms.map_or_else(dash, |rtt| format!("{rtt:.1} ms"))),
         Cell::new(&pair.path_reach),
         Cell::new(octets(pair.bytes_in)),
@@ -142,7 +165,11 @@ fn octets(count: u64) -> String {
         unit = Some(next);
     }
     let unit = unit.copied().unwrap_or_default();
-    if count < 1024 { format!("{whole} {unit}") } else { format!("{whole}.{tenths} {unit}") }
+    if count < 1024 {
+        format!("{whole} {unit}")
+    } else {
+        format!("{whole}.{tenths} {unit}")
+    }
 }
 
 #[cfg(test)]
@@ -186,10 +213,24 @@ mod tests {
         assert_eq!(json["role"], "hub");
         assert_eq!(json["peers"][0]["address"], "198.18.1.2:4500");
         assert_eq!(json["peers"][0]["ike"], "up");
-        let keys: Vec<_> = pair.as_object().unwrap().keys().map(String::as_str).collect();
+        let keys: Vec<_> = pair
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
         let mut expected = [
-            "name", "local", "remote", "state", "sa", "last_proof_seconds", "rtt_ms", "path_reach", "bytes_in",
-            "bytes_out", "last_failure",
+            "name",
+            "local",
+            "remote",
+            "state",
+            "sa",
+            "last_proof_seconds",
+            "rtt_ms",
+            "path_reach",
+            "bytes_in",
+            "bytes_out",
+            "last_failure",
         ];
         expected.sort_unstable();
         let mut keys = keys;
@@ -201,13 +242,22 @@ mod tests {
     #[test]
     fn the_table_has_a_line_for_each_pair() {
         let table = status().table(false);
-        assert!(table.starts_with("hub hub, running for 1m 1s: 1 of 1 pairs up"), "{table}");
-        assert!(table.contains("198.18.1.2:4500 (NAT)") && table.contains("1.4 MiB"), "{table}");
+        assert!(
+            table.starts_with("hub hub, running for 1m 1s: 1 of 1 pairs up"),
+            "{table}"
+        );
+        assert!(
+            table.contains("198.18.1.2:4500 (NAT)") && table.contains("1.4 MiB"),
+            "{table}"
+        );
     }
 
     #[test]
     fn octets_are_readable() {
-        assert_eq!(["0 B", "1023 B", "1.0 KiB", "1.5 KiB"], [octets(0), octets(1023), octets(1024), octets(1536)]);
+        assert_eq!(
+            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB"],
+            [octets(0), octets(1023), octets(1024), octets(1536)]
+        );
         assert_eq!(octets(u64::MAX), "16777215.9 TiB");
     }
 }

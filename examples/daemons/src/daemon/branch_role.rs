@@ -39,13 +39,29 @@ pub(super) fn start(config: &Path) -> Result<Daemon, RunError> {
     let links = LinkWatch::open(outside.tun.index())?;
     let machine_config = Arc::new(assemble::branch(&settings, outside.key_log.as_ref())?);
     let now = clock::now();
-    info!(hubs = settings.hubs.len(), pairs = settings.pairs.len(), "branch begins");
+    info!(
+        hubs = settings.hubs.len(),
+        pairs = settings.pairs.len(),
+        "branch begins"
+    );
     let branch = Branch::new(machine_config, now, clock::ntp());
     let hub = first_hub(&settings);
     let gateway = settings.gateway.clone();
     let key_log = outside.key_log.clone();
-    let role = BranchRole { config: config.to_owned(), settings, links, key_log, hub, next_look: now };
-    Ok(Daemon::new(RoleState::Branch(role), Machine::Branch(Box::new(branch)), outside, &gateway)?)
+    let role = BranchRole {
+        config: config.to_owned(),
+        settings,
+        links,
+        key_log,
+        hub,
+        next_look: now,
+    };
+    Ok(Daemon::new(
+        RoleState::Branch(role),
+        Machine::Branch(Box::new(branch)),
+        outside,
+        &gateway,
+    )?)
 }
 
 impl BranchRole {
@@ -69,7 +85,12 @@ impl BranchRole {
         self.hub = hub;
     }
 
-    pub(super) fn look_at_links(&mut self, now: Instant, machine: &mut Machine, routes: &mut Routes) {
+    pub(super) fn look_at_links(
+        &mut self,
+        now: Instant,
+        machine: &mut Machine,
+        routes: &mut Routes,
+    ) {
         if let Err(error) = self.links.drain() {
             warn!(%error, "cannot follow the links");
         }
@@ -81,26 +102,45 @@ impl BranchRole {
 
     /// A running branch cannot be given or deprived of pairs: with other settings it begins anew, and
     /// is back within a second.
-    pub(super) fn reload(&mut self, now: Instant, routes: &mut Routes) -> Result<Reloaded, RunError> {
+    pub(super) fn reload(
+        &mut self,
+        now: Instant,
+        routes: &mut Routes,
+    ) -> Result<Reloaded, RunError> {
         let Accepted { settings, report } = BranchSettings::load(&self.config)?;
         warn_about_restart(&self.settings.gateway, &settings.gateway);
-        let settings = BranchSettings { gateway: self.settings.gateway.clone(), ..settings };
+        let settings = BranchSettings {
+            gateway: self.settings.gateway.clone(),
+            ..settings
+        };
         if settings == self.settings {
-            return Ok(Reloaded { report, replacement: None });
+            return Ok(Reloaded {
+                report,
+                replacement: None,
+            });
         }
         let config = Arc::new(assemble::branch(&settings, self.key_log.as_ref())?);
         self.hub = first_hub(&settings);
         routes.follow(settings.pairs.iter())?;
-        info!(hubs = settings.hubs.len(), pairs = settings.pairs.len(), "branch begins anew");
+        info!(
+            hubs = settings.hubs.len(),
+            pairs = settings.pairs.len(),
+            "branch begins anew"
+        );
         self.settings = settings;
         self.links.forget();
         let machine = Machine::Branch(Box::new(Branch::new(config, now, clock::ntp())));
-        Ok(Reloaded { report, replacement: Some(machine) })
+        Ok(Reloaded {
+            report,
+            replacement: Some(machine),
+        })
     }
 
     fn look_up(&mut self, now: Instant, machine: &mut Machine) {
         self.next_look = now + LOOK_INTERVAL;
-        let Machine::Branch(branch) = machine else { return };
+        let Machine::Branch(branch) = machine else {
+            return;
+        };
         match self.links.look_up(self.hub) {
             Some(PathChange::Up(local)) => {
                 info!(%local, "link up");
@@ -117,5 +157,9 @@ impl BranchRole {
 
 /// The hub that the branch tries first; the settings have at least one.
 fn first_hub(settings: &BranchSettings) -> IpAddr {
-    settings.hubs.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    settings
+        .hubs
+        .first()
+        .copied()
+        .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }

@@ -36,14 +36,28 @@ pub(super) fn start(config: &Path) -> Result<Daemon, RunError> {
     let own = ntp_addresses(&settings, &outside.routes.own_addresses());
     let machine_config = assemble::hub(&settings, own.into_iter(), outside.key_log.as_ref())?;
     let now = clock::now();
-    info!(branches = settings.branches.len(), called = entries.len(), "hub begins");
+    info!(
+        branches = settings.branches.len(),
+        called = entries.len(),
+        "hub begins"
+    );
     let mut hub = Hub::new(machine_config, entries, now, clock::ntp());
     for branch in &settings.branches {
         hub.add_member(assemble::member(&settings.gateway, branch)?)?;
     }
     let gateway = settings.gateway.clone();
-    let role = HubRole { config: config.to_owned(), settings, links, roll };
-    Ok(Daemon::new(RoleState::Hub(role), Machine::Hub(Box::new(hub)), outside, &gateway)?)
+    let role = HubRole {
+        config: config.to_owned(),
+        settings,
+        links,
+        roll,
+    };
+    Ok(Daemon::new(
+        RoleState::Hub(role),
+        Machine::Hub(Box::new(hub)),
+        outside,
+        &gateway,
+    )?)
 }
 
 impl HubRole {
@@ -67,9 +81,19 @@ impl HubRole {
         }
     }
 
-    pub(super) fn reload(&mut self, now: Instant, machine: &mut Machine, routes: &mut Routes) -> Result<Reloaded, RunError> {
+    pub(super) fn reload(
+        &mut self,
+        now: Instant,
+        machine: &mut Machine,
+        routes: &mut Routes,
+    ) -> Result<Reloaded, RunError> {
         let Accepted { settings, report } = HubSettings::load(&self.config)?;
-        let Machine::Hub(hub) = machine else { return Ok(Reloaded { report, replacement: None }) };
+        let Machine::Hub(hub) = machine else {
+            return Ok(Reloaded {
+                report,
+                replacement: None,
+            });
+        };
         // Whatever can be refused is refused before anything is touched.
         for branch in &settings.branches {
             assemble::member(&self.settings.gateway, branch)?;
@@ -78,24 +102,36 @@ impl HubRole {
         let branches = settings.branches.clone();
         let old = by_identity(&self.settings.branches);
         let new = by_identity(&branches);
-        for (identity, _) in old.iter().filter(|(identity, branch)| new.get(*identity) != Some(*branch)) {
+        for (identity, _) in old
+            .iter()
+            .filter(|(identity, branch)| new.get(*identity) != Some(*branch))
+        {
             if let Some(member) = hub.member(identity) {
                 info!(peer = %identity, "branch removed or changed");
                 hub.remove_member(now, member);
             }
         }
-        for (identity, branch) in new.iter().filter(|(identity, branch)| old.get(*identity) != Some(*branch)) {
+        for (identity, branch) in new
+            .iter()
+            .filter(|(identity, branch)| old.get(*identity) != Some(*branch))
+        {
             info!(peer = %identity, "branch added");
             hub.add_member(assemble::member(&self.settings.gateway, branch)?)?;
         }
         self.settings.branches = branches;
         routes.follow(pairs(&self.settings))?;
-        Ok(Reloaded { report, replacement: None })
+        Ok(Reloaded {
+            report,
+            replacement: None,
+        })
     }
 }
 
 fn by_identity(branches: &[BranchEntry]) -> BTreeMap<&Identity, &BranchEntry> {
-    branches.iter().map(|branch| (&branch.identity, branch)).collect()
+    branches
+        .iter()
+        .map(|branch| (&branch.identity, branch))
+        .collect()
 }
 
 fn pairs(settings: &HubSettings) -> impl Iterator<Item = &PairSettings> {
@@ -107,7 +143,9 @@ fn ntp_addresses(settings: &HubSettings, own: &[IpAddr]) -> Vec<IpAddr> {
     let inside = |address: &&IpAddr| pairs(settings).any(|pair| pair.local.contains(*address));
     let addresses: Vec<_> = own.iter().filter(inside).copied().collect();
     if settings.serve_ntp && addresses.is_empty() {
-        warn!("no own address lies in the pairs' local subnets: probes are left to the hosts there");
+        warn!(
+            "no own address lies in the pairs' local subnets: probes are left to the hosts there"
+        );
     }
     addresses
 }

@@ -64,7 +64,12 @@ impl RoleState {
     }
 
     /// Links, addresses or routes have changed.
-    pub(super) fn look_at_links(&mut self, now: Instant, machine: &mut Machine, routes: &mut Routes) {
+    pub(super) fn look_at_links(
+        &mut self,
+        now: Instant,
+        machine: &mut Machine,
+        routes: &mut Routes,
+    ) {
         match self {
             Self::Branch(role) => role.look_at_links(now, machine, routes),
             Self::Hub(role) => role.look_at_links(routes),
@@ -88,7 +93,12 @@ impl RoleState {
     }
 
     /// Reads the settings again. What they refuse leaves everything as it is.
-    pub(super) fn reload(&mut self, now: Instant, machine: &mut Machine, routes: &mut Routes) -> Result<Reloaded, RunError> {
+    pub(super) fn reload(
+        &mut self,
+        now: Instant,
+        machine: &mut Machine,
+        routes: &mut Routes,
+    ) -> Result<Reloaded, RunError> {
         match self {
             Self::Branch(role) => role.reload(now, routes),
             Self::Hub(role) => role.reload(now, machine, routes),
@@ -99,6 +109,8 @@ impl RoleState {
 /// Says which settings wait for a restart.
 pub(super) fn warn_about_restart(old: &GatewaySettings, new: &GatewaySettings) {
     if old != new {
-        tracing::warn!("settings of the daemon itself have changed: those take effect at its next start");
+        tracing::warn!(
+            "settings of the daemon itself have changed: those take effect at its next start"
+        );
     }
 }

@@ -53,9 +53,16 @@ impl LinkWatch {
                 announcements.add_membership(group)?;
             }
             announcements.set_non_blocking(true)?;
-            Ok(Self { announcements, netlink: Rtnetlink::open()?, tun, way: None })
+            Ok(Self {
+                announcements,
+                netlink: Rtnetlink::open()?,
+                tun,
+                way: None,
+            })
         };
-        open().map_err(|error| SystemError::privileged("watch the links", error, "check the system's log"))
+        open().map_err(|error| {
+            SystemError::privileged("watch the links", error, "check the system's log")
+        })
     }
 
     /// Takes what has been announced; whether anything was.
@@ -73,7 +80,9 @@ impl LinkWatch {
                 Ok(_) => {}
                 Err(error) if would_block(&error) => return Ok(taken != 0),
                 // The kernel had more to say than fitted: look at the tables.
-                Err(error) if super::is_errno(&error, rustix::io::Errno::NOBUFS) => return Ok(true),
+                Err(error) if super::is_errno(&error, rustix::io::Errno::NOBUFS) => {
+                    return Ok(true);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -87,7 +96,10 @@ impl LinkWatch {
 
     /// Looks up the way to `hub`, and says what is new since the last time.
     pub fn look_up(&mut self, hub: IpAddr) -> Option<PathChange> {
-        let way = self.netlink.way_to(hub).filter(|way| way.interface != self.tun);
+        let way = self
+            .netlink
+            .way_to(hub)
+            .filter(|way| way.interface != self.tun);
         let way = way.filter(|way| self.netlink.is_running(way.interface));
         if way == self.way {
             return None;

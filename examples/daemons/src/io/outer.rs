@@ -59,7 +59,10 @@ pub struct OuterSockets {
 
 impl Default for ReceiveBuffers {
     fn default() -> Self {
-        Self { octets: vec![0; BATCH_SIZE * BUFFER_LEN], meta: vec![RecvMeta::default(); BATCH_SIZE] }
+        Self {
+            octets: vec![0; BATCH_SIZE * BUFFER_LEN],
+            meta: vec![RecvMeta::default(); BATCH_SIZE],
+        }
     }
 }
 
@@ -98,22 +101,50 @@ impl OuterSockets {
         buffers: &mut ReceiveBuffers,
         mut each: impl FnMut(Received<'_>),
     ) -> io::Result<()> {
-        let Some(outer) = self.sockets.get(index) else { return Ok(()) };
+        let Some(outer) = self.sockets.get(index) else {
+            return Ok(());
+        };
         let ReceiveBuffers { octets, meta } = buffers;
-        let mut slices: Vec<_> = octets.chunks_exact_mut(BUFFER_LEN).map(IoSliceMut::new).collect();
-        let count = outer.state.recv(UdpSockRef::from(&outer.socket), &mut slices, meta)?;
-        for (meta, buffer) in meta.iter().zip(octets.chunks_exact_mut(BUFFER_LEN)).take(count) {
-            let Some(received) = buffer.get_mut(..meta.len) else { continue };
-            let destination = SocketAddr::new(meta.dst_ip.unwrap_or(outer.bound.ip()), outer.bound.port());
+        let mut slices: Vec<_> = octets
+            .chunks_exact_mut(BUFFER_LEN)
+            .map(IoSliceMut::new)
+            .collect();
+        let count = outer
+            .state
+            .recv(UdpSockRef::from(&outer.socket), &mut slices, meta)?;
+        for (meta, buffer) in meta
+            .iter()
+            .zip(octets.chunks_exact_mut(BUFFER_LEN))
+            .take(count)
+        {
+            let Some(received) = buffer.get_mut(..meta.len) else {
+                continue;
+            };
+            let destination = SocketAddr::new(
+                meta.dst_ip.unwrap_or_else(|| outer.bound.ip()),
+                outer.bound.port(),
+            );
             match outer.carrier {
                 // The kernel merges datagrams of one flow; each of them is looked at by itself.
                 Carrier::Udp => received.chunks_mut(meta.stride.max(1)).for_each(|octets| {
-                    each(Received { source: meta.addr, destination, carrier: Carrier::Udp, octets });
+                    each(Received {
+                        source: meta.addr,
+                        destination,
+                        carrier: Carrier::Udp,
+                        octets,
+                    });
                 }),
                 Carrier::Esp | _ => {
-                    let Some(octets) = esp_of(received, meta.addr.is_ipv4()) else { continue };
+                    let Some(octets) = esp_of(received, meta.addr.is_ipv4()) else {
+                        continue;
+                    };
                     let source = SocketAddr::new(meta.addr.ip(), 0);
-                    each(Received { source, destination, carrier: Carrier::Esp, octets });
+                    each(Received {
+                        source,
+                        destination,
+                        carrier: Carrier::Esp,
+                        octets,
+                    });
                 }
             }
         }
@@ -139,7 +170,9 @@ impl OuterSockets {
             segment_size: None,
             src_ip: (!source.is_unspecified()).then_some(source),
         };
-        outer.state.try_send(UdpSockRef::from(&outer.socket), &transmit)
+        outer
+            .state
+            .try_send(UdpSockRef::from(&outer.socket), &transmit)
     }
 
     /// The socket that may send from the path's source: the one bound to it, else one bound to any address.
@@ -159,14 +192,23 @@ impl OuterSockets {
 /// The addresses to bind, and whether failing to is an error.
 fn addresses(listen: &[IpAddr]) -> Vec<(IpAddr, bool)> {
     if listen.is_empty() {
-        return vec![(Ipv4Addr::UNSPECIFIED.into(), true), (Ipv6Addr::UNSPECIFIED.into(), false)];
+        return vec![
+            (Ipv4Addr::UNSPECIFIED.into(), true),
+            (Ipv6Addr::UNSPECIFIED.into(), false),
+        ];
     }
     listen.iter().map(|address| (*address, true)).collect()
 }
 
-fn open_address(settings: &GatewaySettings, address: IpAddr) -> Result<Vec<OuterSocket>, SystemError> {
+fn open_address(
+    settings: &GatewaySettings,
+    address: IpAddr,
+) -> Result<Vec<OuterSocket>, SystemError> {
     let mut opened = Vec::new();
-    for (port, name) in [(settings.ike_port, "ike_port"), (settings.nat_port, "nat_port")] {
+    for (port, name) in [
+        (settings.ike_port, "ike_port"),
+        (settings.nat_port, "nat_port"),
+    ] {
         let bound = SocketAddr::new(address, port);
         opened.push(OuterSocket::udp(bound).map_err(|error| udp_error(bound, name, error))?);
     }
@@ -185,12 +227,19 @@ fn open_address(settings: &GatewaySettings, address: IpAddr) -> Result<Vec<Outer
 fn udp_error(bound: SocketAddr, name: &str, error: io::Error) -> SystemError {
     let action = format!("open UDP port {bound}");
     if error.kind() == io::ErrorKind::AddrInUse {
-        let remedy = format!("another IKE daemon has the port (`ss -lunp` names it): stop it, or set another {name}");
+        let remedy = format!(
+            "another IKE daemon has the port (`ss -lunp` names it): stop it, or set another {name}"
+        );
         SystemError::new(action, error, remedy)
     } else if error.kind() == io::ErrorKind::AddrNotAvailable {
-        SystemError::new(action, error, "this machine lacks the address: correct `listen`, or leave it out for any")
+        SystemError::new(
+            action,
+            error,
+            "this machine lacks the address: correct `listen`, or leave it out for any",
+        )
     } else if error.kind() == io::ErrorKind::PermissionDenied {
-        let remedy = format!("run as root or with CAP_NET_BIND_SERVICE, or set an {name} above 1023");
+        let remedy =
+            format!("run as root or with CAP_NET_BIND_SERVICE, or set an {name} above 1023");
         SystemError::new(action, error, remedy)
     } else {
         SystemError::new(action, error, format!("check `listen` and `{name}`"))
@@ -203,10 +252,20 @@ impl OuterSocket {
     }
 
     fn esp(address: IpAddr) -> io::Result<Self> {
-        Self::open(Type::RAW, Protocol::from(ESP), Carrier::Esp, SocketAddr::new(address, 0))
+        Self::open(
+            Type::RAW,
+            Protocol::from(ESP),
+            Carrier::Esp,
+            SocketAddr::new(address, 0),
+        )
     }
 
-    fn open(kind: Type, protocol: Protocol, carrier: Carrier, bound: SocketAddr) -> io::Result<Self> {
+    fn open(
+        kind: Type,
+        protocol: Protocol,
+        carrier: Carrier,
+        bound: SocketAddr,
+    ) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(bound), kind, Some(protocol))?;
         if bound.is_ipv6() {
             socket.set_only_v6(true)?;
@@ -220,7 +279,12 @@ impl OuterSocket {
             sockopt::set_ipv6_mtu_discover(&socket, sockopt::Ipv6PathMtuDiscovery::DONT)?;
         }
         enlarge_buffers(&socket)?;
-        Ok(Self { socket, state, carrier, bound })
+        Ok(Self {
+            socket,
+            state,
+            carrier,
+            bound,
+        })
     }
 }
 
@@ -244,9 +308,16 @@ fn esp_of(received: &mut [u8], ipv4: bool) -> Option<&mut [u8]> {
 /// Whether a failed send is the network's doing and not worth more than a counter.
 pub(crate) fn is_transient(error: &io::Error) -> bool {
     super::would_block(error)
-        || [Errno::NETUNREACH, Errno::HOSTUNREACH, Errno::NETDOWN, Errno::NOBUFS, Errno::CONNREFUSED, Errno::ADDRNOTAVAIL]
-            .iter()
-            .any(|errno| is_errno(error, *errno))
+        || [
+            Errno::NETUNREACH,
+            Errno::HOSTUNREACH,
+            Errno::NETDOWN,
+            Errno::NOBUFS,
+            Errno::CONNREFUSED,
+            Errno::ADDRNOTAVAIL,
+        ]
+        .iter()
+        .any(|errno| is_errno(error, *errno))
 }
 
 #[cfg(test)]
@@ -269,7 +340,10 @@ mod tests {
         let bound = SocketAddr::from(([192, 0, 2, 77], 5500));
         let error = udp_error(bound, "ike_port", OuterSocket::udp(bound).err().unwrap());
         let text = error.to_string();
-        assert!(text.contains("192.0.2.77:5500") && text.contains("`listen`"), "{text}");
+        assert!(
+            text.contains("192.0.2.77:5500") && text.contains("`listen`"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -278,26 +352,43 @@ mod tests {
         let taken = first.socket.local_addr().unwrap().as_socket().unwrap();
         let error = udp_error(taken, "nat_port", OuterSocket::udp(taken).err().unwrap());
         let text = error.to_string();
-        assert!(text.contains("another IKE daemon") && text.contains("nat_port"), "{text}");
+        assert!(
+            text.contains("another IKE daemon") && text.contains("nat_port"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_datagram_says_which_own_address_it_came_to() {
         let any = OuterSocket::udp(([0, 0, 0, 0], 0).into()).unwrap();
         let port = any.socket.local_addr().unwrap().as_socket().unwrap().port();
-        let outer = OuterSockets { sockets: vec![OuterSocket { bound: ([0, 0, 0, 0], port).into(), ..any }] };
+        let outer = OuterSockets {
+            sockets: vec![OuterSocket {
+                bound: ([0, 0, 0, 0], port).into(),
+                ..any
+            }],
+        };
         let peer = std::net::UdpSocket::bind("127.0.0.2:0").unwrap();
         peer.send_to(b"hello", ("127.0.0.3", port)).unwrap();
         let mut seen = None;
         let mut buffers = ReceiveBuffers::default();
         while seen.is_none() {
             let received = outer.receive(0, &mut buffers, |received| {
-                seen = Some((received.source, received.destination, received.octets.to_vec()));
+                seen = Some((
+                    received.source,
+                    received.destination,
+                    received.octets.to_vec(),
+                ));
             });
-            assert!(received.is_ok() || received.is_err_and(|error| super::super::would_block(&error)));
+            assert!(
+                received.is_ok() || received.is_err_and(|error| super::super::would_block(&error))
+            );
         }
         let (source, destination, octets) = seen.unwrap();
-        assert_eq!((source, octets.as_slice()), (peer.local_addr().unwrap(), b"hello".as_slice()));
+        assert_eq!(
+            (source, octets.as_slice()),
+            (peer.local_addr().unwrap(), b"hello".as_slice())
+        );
         assert_eq!(destination, SocketAddr::from(([127, 0, 0, 3], port)));
     }
 }

@@ -58,7 +58,9 @@ impl Routes {
     ///
     /// [`SystemError`] says what to do.
     pub fn open(owner: RouteOwner, tun: u32, addresses: &[IpNet]) -> Result<Self, SystemError> {
-        let refused = |error| SystemError::privileged("reach the routing tables", error, "check the system's log");
+        let refused = |error| {
+            SystemError::privileged("reach the routing tables", error, "check the system's log")
+        };
         let mut netlink = Rtnetlink::open().map_err(refused)?;
         for stale in netlink.refusing_routes(owner.protocol()).map_err(refused)? {
             info!(destination = %stale.destination, "removing a route that an earlier run left");
@@ -70,7 +72,12 @@ impl Routes {
                 SystemError::privileged(action, error, "correct [tun] addresses")
             })?;
         }
-        Ok(Self { netlink, owner, tun, installed: BTreeMap::new() })
+        Ok(Self {
+            netlink,
+            owner,
+            tun,
+            installed: BTreeMap::new(),
+        })
     }
 
     /// Makes the routes those of `pairs`: what is missing is added, what is superfluous removed,
@@ -79,11 +86,18 @@ impl Routes {
     /// # Errors
     ///
     /// [`SystemError`] for the first route that cannot be had.
-    pub fn follow<'p>(&mut self, pairs: impl Iterator<Item = &'p PairSettings>) -> Result<(), SystemError> {
+    pub fn follow<'p>(
+        &mut self,
+        pairs: impl Iterator<Item = &'p PairSettings>,
+    ) -> Result<(), SystemError> {
         let own = self.netlink.addresses().unwrap_or_default();
         let wanted = wanted_routes(pairs, &own);
-        let superfluous: Vec<_> =
-            self.installed.keys().copied().filter(|destination| !wanted.contains_key(destination)).collect();
+        let superfluous: Vec<_> = self
+            .installed
+            .keys()
+            .copied()
+            .filter(|destination| !wanted.contains_key(destination))
+            .collect();
         for destination in superfluous {
             self.remove(destination);
         }
@@ -112,36 +126,60 @@ impl Routes {
             return Ok(());
         }
         let known = self.installed.contains_key(&destination);
-        let existing = if known { Existing::Replace } else { Existing::Refuse };
+        let existing = if known {
+            Existing::Replace
+        } else {
+            Existing::Refuse
+        };
         let refused = |error: io::Error| {
             let action = format!("route {destination} into the tunnel");
-            let remedy = "another route to it has the same metric (`ip route` shows it): remove that one";
+            let remedy =
+                "another route to it has the same metric (`ip route` shows it): remove that one";
             SystemError::privileged(action, error, remedy)
         };
         if !known {
-            self.netlink.add_route(&self.refusing(destination), Existing::Replace).map_err(refused)?;
+            self.netlink
+                .add_route(&self.refusing(destination), Existing::Replace)
+                .map_err(refused)?;
         }
-        self.netlink.add_route(&self.into_tun(destination, source), existing).map_err(refused)?;
+        self.netlink
+            .add_route(&self.through_tun(destination, source), existing)
+            .map_err(refused)?;
         self.installed.insert(destination, source);
         Ok(())
     }
 
     fn remove(&mut self, destination: IpNet) {
         let source = self.installed.remove(&destination).flatten();
-        for route in [self.into_tun(destination, source), self.refusing(destination)] {
+        for route in [
+            self.through_tun(destination, source),
+            self.refusing(destination),
+        ] {
             if let Err(error) = self.netlink.remove_route(&route) {
                 warn!(%destination, %error, "cannot remove a route");
             }
         }
     }
 
-    fn into_tun(&self, destination: IpNet, source: Option<IpAddr>) -> Route {
-        Route { destination, interface: Some(self.tun), source, metric: METRIC, protocol: self.owner.protocol() }
+    fn through_tun(&self, destination: IpNet, source: Option<IpAddr>) -> Route {
+        Route {
+            destination,
+            interface: Some(self.tun),
+            source,
+            metric: METRIC,
+            protocol: self.owner.protocol(),
+        }
     }
 
     fn refusing(&self, destination: IpNet) -> Route {
         let protocol = self.owner.protocol();
-        Route { destination, interface: None, source: None, metric: REFUSING_METRIC, protocol }
+        Route {
+            destination,
+            interface: None,
+            source: None,
+            metric: REFUSING_METRIC,
+            protocol,
+        }
     }
 }
 
@@ -155,7 +193,10 @@ fn wanted_routes<'p>(
     for pair in pairs {
         let source: &mut Option<IpAddr> = wanted.entry(pair.remote).or_default();
         if source.is_none() {
-            *source = own.iter().map(|(_, address)| *address).find(|address| pair.local.contains(address));
+            *source = own
+                .iter()
+                .map(|(_, address)| *address)
+                .find(|address| pair.local.contains(address));
         }
     }
     wanted
@@ -167,15 +208,26 @@ mod tests {
 
     fn pair(local: &str, remote: &str) -> PairSettings {
         let (local, remote) = (local.parse().unwrap(), remote.parse().unwrap());
-        PairSettings { name: String::new(), local, remote, trigger: None }
+        PairSettings {
+            name: String::new(),
+            local,
+            remote,
+            trigger: None,
+        }
     }
 
     #[test]
     fn a_subnet_that_two_pairs_share_is_routed_once_with_the_first_own_address() {
-        let pairs = [pair("10.61.3.0/24", "10.61.1.0/24"), pair("10.61.253.0/24", "10.61.1.0/24")];
+        let pairs = [
+            pair("10.61.3.0/24", "10.61.1.0/24"),
+            pair("10.61.253.0/24", "10.61.1.0/24"),
+        ];
         let own = [(1, [127, 0, 0, 1].into()), (2, [10, 61, 253, 1].into())];
         let wanted = wanted_routes(pairs.iter(), &own);
-        let expected = BTreeMap::from([("10.61.1.0/24".parse().unwrap(), Some([10, 61, 253, 1].into()))]);
+        let expected = BTreeMap::from([(
+            "10.61.1.0/24".parse().unwrap(),
+            Some([10, 61, 253, 1].into()),
+        )]);
         assert_eq!(wanted, expected);
     }
 

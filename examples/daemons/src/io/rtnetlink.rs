@@ -5,7 +5,8 @@ use std::io;
 
 use ipnet::IpNet;
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkFlags, LinkMessage};
@@ -58,7 +59,10 @@ impl Rtnetlink {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
-        Ok(Self { socket, sequence: 0 })
+        Ok(Self {
+            socket,
+            sequence: 0,
+        })
     }
 
     /// Gives an interface an address; having it already is fine.
@@ -71,7 +75,10 @@ impl Rtnetlink {
         if net.addr().is_ipv4() {
             message.attributes.push(AddressAttribute::Local(net.addr()));
         }
-        let added = self.request(RouteNetlinkMessage::NewAddress(message), NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+        let added = self.request(
+            RouteNetlinkMessage::NewAddress(message),
+            NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+        );
         match added {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other.map(drop),
@@ -80,18 +87,29 @@ impl Rtnetlink {
 
     /// Every address of this machine with the index of its interface.
     pub(super) fn addresses(&mut self) -> io::Result<Vec<(u32, IpAddr)>> {
-        let replies = self.request(RouteNetlinkMessage::GetAddress(AddressMessage::default()), NLM_F_DUMP)?;
+        let replies = self.request(
+            RouteNetlinkMessage::GetAddress(AddressMessage::default()),
+            NLM_F_DUMP,
+        )?;
         let address = |reply| {
-            let RouteNetlinkMessage::NewAddress(message) = reply else { return None };
+            let RouteNetlinkMessage::NewAddress(message) = reply else {
+                return None;
+            };
             // On a point-to-point link `Address` is the far end and `Local` the own one.
-            let own = message.attributes.iter().find_map(|attribute| match attribute {
-                AddressAttribute::Local(address) => Some(*address),
-                _ => None,
-            });
-            let any = message.attributes.iter().find_map(|attribute| match attribute {
-                AddressAttribute::Address(address) => Some(*address),
-                _ => None,
-            });
+            let own = message
+                .attributes
+                .iter()
+                .find_map(|attribute| match attribute {
+                    AddressAttribute::Local(address) => Some(*address),
+                    _ => None,
+                });
+            let any = message
+                .attributes
+                .iter()
+                .find_map(|attribute| match attribute {
+                    AddressAttribute::Address(address) => Some(*address),
+                    _ => None,
+                });
             Some((message.header.index, own.or(any)?))
         };
         Ok(replies.into_iter().filter_map(address).collect())
@@ -102,12 +120,16 @@ impl Rtnetlink {
             Existing::Refuse => NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
             Existing::Replace => NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE,
         };
-        self.request(RouteNetlinkMessage::NewRoute(route_message(route)), flags).map(drop)
+        self.request(RouteNetlinkMessage::NewRoute(route_message(route)), flags)
+            .map(drop)
     }
 
     /// Removes a route; its being gone already is fine.
     pub(super) fn remove_route(&mut self, route: &Route) -> io::Result<()> {
-        let removed = self.request(RouteNetlinkMessage::DelRoute(route_message(route)), NLM_F_ACK);
+        let removed = self.request(
+            RouteNetlinkMessage::DelRoute(route_message(route)),
+            NLM_F_ACK,
+        );
         match removed {
             Err(error) if super::is_errno(&error, rustix::io::Errno::SRCH) => Ok(()),
             other => other.map(drop),
@@ -121,8 +143,15 @@ impl Rtnetlink {
             let mut message = RouteMessage::default();
             message.header.address_family = family;
             // A kernel without IPv6 has no such routes.
-            let Ok(replies) = self.request(RouteNetlinkMessage::GetRoute(message), NLM_F_DUMP) else { continue };
-            routes.extend(replies.into_iter().filter_map(|reply| refusing_route(reply, protocol)));
+            let Ok(replies) = self.request(RouteNetlinkMessage::GetRoute(message), NLM_F_DUMP)
+            else {
+                continue;
+            };
+            routes.extend(
+                replies
+                    .into_iter()
+                    .filter_map(|reply| refusing_route(reply, protocol)),
+            );
         }
         Ok(routes)
     }
@@ -133,9 +162,13 @@ impl Rtnetlink {
         message.header.address_family = family(destination);
         message.header.destination_prefix_length = if destination.is_ipv4() { 32 } else { 128 };
         message.attributes = vec![RouteAttribute::Destination(destination.into())];
-        let replies = self.request(RouteNetlinkMessage::GetRoute(message), NLM_F_ACK).ok()?;
+        let replies = self
+            .request(RouteNetlinkMessage::GetRoute(message), NLM_F_ACK)
+            .ok()?;
         replies.into_iter().find_map(|reply| {
-            let RouteNetlinkMessage::NewRoute(message) = reply else { return None };
+            let RouteNetlinkMessage::NewRoute(message) = reply else {
+                return None;
+            };
             let mut interface = None;
             let mut source = None;
             for attribute in &message.attributes {
@@ -145,7 +178,10 @@ impl Rtnetlink {
                     _ => {}
                 }
             }
-            Some(Way { interface: interface?, source: source? })
+            Some(Way {
+                interface: interface?,
+                source: source?,
+            })
         })
     }
 
@@ -155,13 +191,20 @@ impl Rtnetlink {
         message.header.index = interface;
         let replies = self.request(RouteNetlinkMessage::GetLink(message), NLM_F_ACK);
         replies.unwrap_or_default().iter().any(|reply| match reply {
-            RouteNetlinkMessage::NewLink(link) => link.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
+            RouteNetlinkMessage::NewLink(link) => link
+                .header
+                .flags
+                .contains(LinkFlags::Up | LinkFlags::LowerUp),
             _ => false,
         })
     }
 
     /// One request, and what comes back until its acknowledgement or the end of its dump.
-    fn request(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
+    fn request(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> io::Result<Vec<RouteNetlinkMessage>> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut request = NetlinkMessage::from(message);
         request.header.flags = NLM_F_REQUEST | flags;
@@ -193,7 +236,8 @@ impl Rtnetlink {
 /// The messages of one netlink datagram; one that cannot be read does not hide those after it.
 pub(super) fn messages(
     datagram: &[u8],
-) -> impl Iterator<Item = Result<NetlinkMessage<RouteNetlinkMessage>, netlink_packet_core::DecodeError>> {
+) -> impl Iterator<Item = Result<NetlinkMessage<RouteNetlinkMessage>, netlink_packet_core::DecodeError>>
+{
     let mut rest = datagram;
     core::iter::from_fn(move || {
         let length = usize::try_from(u32::from_ne_bytes(*rest.first_chunk()?)).ok()?;
@@ -210,17 +254,33 @@ fn route_message(route: &Route) -> RouteMessage {
     message.header.destination_prefix_length = route.destination.prefix_len();
     message.header.table = RouteHeader::RT_TABLE_MAIN;
     message.header.protocol = RouteProtocol::from(route.protocol);
-    message.header.scope = if route.interface.is_some() { RouteScope::Link } else { RouteScope::Universe };
-    message.header.kind = if route.interface.is_some() { RouteType::Unicast } else { RouteType::Unreachable };
+    message.header.scope = if route.interface.is_some() {
+        RouteScope::Link
+    } else {
+        RouteScope::Universe
+    };
+    message.header.kind = if route.interface.is_some() {
+        RouteType::Unicast
+    } else {
+        RouteType::Unreachable
+    };
     let destination = RouteAttribute::Destination(route.destination.network().into());
     message.attributes = vec![destination, RouteAttribute::Priority(route.metric)];
-    message.attributes.extend(route.interface.map(RouteAttribute::Oif));
-    message.attributes.extend(route.source.map(|source| RouteAttribute::PrefSource(source.into())));
+    message
+        .attributes
+        .extend(route.interface.map(RouteAttribute::Oif));
+    message.attributes.extend(
+        route
+            .source
+            .map(|source| RouteAttribute::PrefSource(source.into())),
+    );
     message
 }
 
 fn refusing_route(reply: RouteNetlinkMessage, protocol: u8) -> Option<Route> {
-    let RouteNetlinkMessage::NewRoute(message) = reply else { return None };
+    let RouteNetlinkMessage::NewRoute(message) = reply else {
+        return None;
+    };
     let header = &message.header;
     if u8::from(header.protocol) != protocol || header.kind != RouteType::Unreachable {
         return None;
@@ -239,11 +299,21 @@ fn refusing_route(reply: RouteNetlinkMessage, protocol: u8) -> Option<Route> {
         }
     }
     let destination = IpNet::new(network, header.destination_prefix_length).ok()?;
-    Some(Route { destination, interface: None, source: None, metric, protocol })
+    Some(Route {
+        destination,
+        interface: None,
+        source: None,
+        metric,
+        protocol,
+    })
 }
 
 fn family(address: IpAddr) -> AddressFamily {
-    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+    if address.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    }
 }
 
 fn ip_of(address: &RouteAddress) -> Option<IpAddr> {

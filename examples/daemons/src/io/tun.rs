@@ -28,11 +28,23 @@ impl Tun {
         let refused = |error: io::Error| {
             let action = format!("make the TUN device {}", settings.name);
             if is_errno(&error, Errno::BUSY) {
-                SystemError::new(action, error, "another program has it: stop that, or set another [tun] name")
+                SystemError::new(
+                    action,
+                    error,
+                    "another program has it: stop that, or set another [tun] name",
+                )
             } else if error.kind() == io::ErrorKind::NotFound || is_errno(&error, Errno::NODEV) {
-                SystemError::new(action, error, "load the kernel's tun module (`modprobe tun`), and let /dev/net/tun in")
+                SystemError::new(
+                    action,
+                    error,
+                    "load the kernel's tun module (`modprobe tun`), and let /dev/net/tun in",
+                )
             } else {
-                SystemError::privileged(action, error, "see that /dev/net/tun exists and the name is free")
+                SystemError::privileged(
+                    action,
+                    error,
+                    "see that /dev/net/tun exists and the name is free",
+                )
             }
         };
         let device = DeviceBuilder::new()

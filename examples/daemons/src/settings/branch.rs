@@ -38,11 +38,16 @@ pub struct BranchSettings {
 /// Reads the whole file. The result counts only if nothing was reported as an error.
 pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<BranchSettings> {
     let gateway = gateway::read(&mut root, Side::Branch, directory);
-    let hubs = root.required(HUBS).map(|item| read_hubs(&item)).unwrap_or_default();
+    let hubs = root
+        .required(HUBS)
+        .map(|item| read_hubs(&item))
+        .unwrap_or_default();
     let port = |item: &Item<'_>| item.integer(1..=u16::MAX);
     let hub_ike_port = gateway::optional(&mut root, HUB_IKE_PORT, port);
     let hub_nat_port = gateway::optional(&mut root, HUB_NAT_PORT, port);
-    let hub_identity = root.required(HUB_IDENTITY).and_then(|item| Some((value::identity(&item)?, item)));
+    let hub_identity = root
+        .required(HUB_IDENTITY)
+        .and_then(|item| Some((value::identity(&item)?, item)));
     if let (Some(gateway), Some((hub_identity, item))) = (&gateway, &hub_identity)
         && gateway.identity == *hub_identity
     {
@@ -51,7 +56,9 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<BranchSett
             "write the `identity` of the hub's settings file",
         );
     }
-    let allow_weak = gateway.as_ref().is_none_or(|gateway| gateway.allow_weak_psk);
+    let allow_weak = gateway
+        .as_ref()
+        .is_none_or(|gateway| gateway.allow_weak_psk);
     let psk = key::read(&mut root, directory, allow_weak);
     let pairs = pair::read_all(&mut root, Side::Branch);
     pair::check_overlaps(root.findings(), pairs.iter());
@@ -76,9 +83,14 @@ fn read_hubs(item: &Item<'_>) -> Vec<IpAddr> {
     }
     let mut hubs = Vec::new();
     for element in elements.unwrap_or_default() {
-        let Some(hub) = value::address(&element) else { continue };
+        let Some(hub) = value::address(&element) else {
+            continue;
+        };
         if hub.is_unspecified() || hub.is_multicast() {
-            element.error(format!("{hub} is not the address of a host"), item.write_it_as());
+            element.error(
+                format!("{hub} is not the address of a host"),
+                item.write_it_as(),
+            );
         } else if hubs.contains(&hub) {
             element.error(format!("hub {hub} is listed twice"), "remove one of them");
         }

@@ -40,8 +40,19 @@ pub struct Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, column, key, message, remedy, .. } = self;
-        write!(f, "{}:{line}:{column}: {key}: {message}; {remedy}", self.file.display())
+        let Self {
+            line,
+            column,
+            key,
+            message,
+            remedy,
+            ..
+        } = self;
+        write!(
+            f,
+            "{}:{line}:{column}: {key}: {message}; {remedy}",
+            self.file.display()
+        )
     }
 }
 
@@ -55,14 +66,30 @@ pub(super) struct Findings {
 
 impl Findings {
     pub(super) fn new(file: &Path, text: &str) -> Self {
-        Self { file: file.to_owned(), text: text.to_owned(), list: RefCell::default() }
+        Self {
+            file: file.to_owned(),
+            text: text.to_owned(),
+            list: RefCell::default(),
+        }
     }
 
-    pub(super) fn error(&self, key: &str, span: Range<usize>, message: impl Into<String>, remedy: impl Into<String>) {
+    pub(super) fn error(
+        &self,
+        key: &str,
+        span: Range<usize>,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
         self.add(Severity::Error, key, span, message.into(), remedy.into());
     }
 
-    pub(super) fn warning(&self, key: &str, span: Range<usize>, message: impl Into<String>, remedy: impl Into<String>) {
+    pub(super) fn warning(
+        &self,
+        key: &str,
+        span: Range<usize>,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
         self.add(Severity::Warning, key, span, message.into(), remedy.into());
     }
 
@@ -74,19 +101,40 @@ impl Findings {
     pub(super) fn into_report(self) -> Report {
         let mut diagnostics = self.list.into_inner();
         diagnostics.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.key.clone()));
-        Report { text: self.text, diagnostics }
+        Report {
+            text: self.text,
+            diagnostics,
+        }
     }
 
-    fn add(&self, severity: Severity, key: &str, span: Range<usize>, message: String, remedy: String) {
+    fn add(
+        &self,
+        severity: Severity,
+        key: &str,
+        span: Range<usize>,
+        message: String,
+        remedy: String,
+    ) {
         let (line, column) = self.position(span.start);
         let (file, key) = (self.file.clone(), key.to_owned());
-        self.list.borrow_mut().push(Diagnostic { severity, file, line, column, key, message, remedy, span });
+        self.list.borrow_mut().push(Diagnostic {
+            severity,
+            file,
+            line,
+            column,
+            key,
+            message,
+            remedy,
+            span,
+        });
     }
 
     fn position(&self, offset: usize) -> (usize, usize) {
         let before = self.text.get(..offset).unwrap_or(&self.text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let column = before.get(line_start..).map_or(0, |line| line.chars().count());
+        let column = before
+            .get(line_start..)
+            .map_or(0, |line| line.chars().count());
         (before.matches('\n').count() + 1, column + 1)
     }
 }
@@ -108,13 +156,19 @@ impl Report {
     /// Whether the file is refused.
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+        self.diagnostics
+            .iter()
+            .any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
     /// The findings with the lines of the file they point at, in colour for a terminal.
     #[must_use]
     pub fn render(&self, coloured: bool) -> String {
-        let renderer = if coloured { Renderer::styled() } else { Renderer::plain() };
+        let renderer = if coloured {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
         let mut out = String::new();
         for diagnostic in &self.diagnostics {
             out.push_str(&renderer.render(&[self.group(diagnostic)]));

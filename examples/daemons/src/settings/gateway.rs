@@ -28,8 +28,10 @@ const METRICS: Key = Key::new("metrics", "metrics = \"127.0.0.1:9464\"");
 const ALLOW_WEAK_PSK: Key = Key::new("allow_weak_psk", "allow_weak_psk = true");
 const KEY_LOG: Key = Key::new("key_log", "key_log = \"keys\"");
 
-const ENCAPSULATIONS: [(&str, Encapsulation); 2] =
-    [("auto", Encapsulation::Auto), ("always", Encapsulation::Always)];
+const ENCAPSULATIONS: [(&str, Encapsulation); 2] = [
+    ("auto", Encapsulation::Auto),
+    ("always", Encapsulation::Always),
+];
 
 const DEFAULT_IKE: [&str; 2] = ["aes256-sha256-modp2048", "aes128-sha1-modp1024"];
 const DEFAULT_ESP: [&str; 3] = ["aes128gcm16-modp2048", "aes128-sha256", "aes128-sha1"];
@@ -82,21 +84,55 @@ impl GatewaySettings {
     /// The proposals that are allowed for old peers only.
     #[must_use]
     pub fn legacy_proposals(&self) -> Vec<String> {
-        let ike = self.ike.iter().filter(|proposal| proposal.is_legacy()).map(ToString::to_string);
-        let esp = self.esp.iter().filter(|proposal| proposal.is_legacy()).map(ToString::to_string);
+        let ike = self
+            .ike
+            .iter()
+            .filter(|proposal| proposal.is_legacy())
+            .map(ToString::to_string);
+        let esp = self
+            .esp
+            .iter()
+            .filter(|proposal| proposal.is_legacy())
+            .map(ToString::to_string);
         ike.chain(esp).collect()
     }
 }
 
 /// Reads the shared keys of the file's top level.
-pub(super) fn read(root: &mut Section<'_>, side: Side, directory: &Path) -> Option<GatewaySettings> {
-    let identity_key = if side == Side::Hub { IDENTITY } else { BRANCH_IDENTITY };
-    let identity = root.required(identity_key).and_then(|item| value::identity(&item));
-    let listen = root.optional(LISTEN).map(|item| list(&item, value::address));
+pub(super) fn read(
+    root: &mut Section<'_>,
+    side: Side,
+    directory: &Path,
+) -> Option<GatewaySettings> {
+    let identity_key = if side == Side::Hub {
+        IDENTITY
+    } else {
+        BRANCH_IDENTITY
+    };
+    let identity = root
+        .required(identity_key)
+        .and_then(|item| value::identity(&item));
+    let listen = root
+        .optional(LISTEN)
+        .map(|item| list(&item, value::address));
     let (ike_port, nat_port) = read_ports(root);
-    let encapsulation = optional(root, ENCAPSULATION, |item| value::word(item, &ENCAPSULATIONS));
-    let ike = read_proposals(root, IKE, &DEFAULT_IKE, IkeProposal::is_legacy, value::ike_proposal);
-    let esp = read_proposals(root, ESP, &DEFAULT_ESP, EspProposal::is_legacy, value::esp_proposal);
+    let encapsulation = optional(root, ENCAPSULATION, |item| {
+        value::word(item, &ENCAPSULATIONS)
+    });
+    let ike = read_proposals(
+        root,
+        IKE,
+        &DEFAULT_IKE,
+        IkeProposal::is_legacy,
+        value::ike_proposal,
+    );
+    let esp = read_proposals(
+        root,
+        ESP,
+        &DEFAULT_ESP,
+        EspProposal::is_legacy,
+        value::esp_proposal,
+    );
     let ike_lifetime = optional(root, IKE_LIFETIME, |item| value::duration(item, LIFETIMES));
     let sa_lifetime = optional(root, SA_LIFETIME, |item| value::duration(item, LIFETIMES));
     let dpd_delay = optional(root, DPD_DELAY, |item| value::duration(item, DPD_DELAYS));
@@ -139,7 +175,11 @@ pub(super) fn optional<T>(
 
 /// The sound elements of an array.
 pub(super) fn list<T>(item: &Item<'_>, parse: impl Fn(&Item<'_>) -> Option<T>) -> Vec<T> {
-    item.elements().unwrap_or_default().iter().filter_map(parse).collect()
+    item.elements()
+        .unwrap_or_default()
+        .iter()
+        .filter_map(parse)
+        .collect()
 }
 
 fn read_ports(root: &mut Section<'_>) -> (u16, u16) {
@@ -171,13 +211,19 @@ fn read_proposals<T: core::str::FromStr>(
 ) -> Vec<T> {
     let Some(item) = root.optional(key) else {
         let defaults = defaults.iter().filter_map(|text| text.parse().ok());
-        return defaults.filter(|proposal| cfg!(feature = "legacy") || !is_legacy(proposal)).collect();
+        return defaults
+            .filter(|proposal| cfg!(feature = "legacy") || !is_legacy(proposal))
+            .collect();
     };
     let elements = item.elements();
     if elements.as_ref().is_some_and(Vec::is_empty) {
         item.error("no proposal", item.write_it_as());
     }
-    elements.unwrap_or_default().iter().filter_map(parse).collect()
+    elements
+        .unwrap_or_default()
+        .iter()
+        .filter_map(parse)
+        .collect()
 }
 
 fn metrics_address(item: &Item<'_>) -> Option<SocketAddr> {

@@ -62,31 +62,60 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<HubSetting
             serve.unwrap_or(true)
         }
     };
-    let allow_weak = gateway.as_ref().is_none_or(|gateway| gateway.allow_weak_psk);
+    let allow_weak = gateway
+        .as_ref()
+        .is_none_or(|gateway| gateway.allow_weak_psk);
     let branches = read_branches(&mut root, directory, allow_weak);
-    check_identities(&root, &branches, gateway.as_ref().map(|gateway| &gateway.identity));
-    pair::check_overlaps(root.findings(), branches.iter().flat_map(|branch| &branch.pairs));
+    check_identities(
+        &root,
+        &branches,
+        gateway.as_ref().map(|gateway| &gateway.identity),
+    );
+    pair::check_overlaps(
+        root.findings(),
+        branches.iter().flat_map(|branch| &branch.pairs),
+    );
     root.finish(super::home);
     let gateway = gateway?;
     let roll = roll.unwrap_or_else(|| gateway.control.with_extension("roll"));
-    let branches = branches.into_iter().map(PlacedBranch::into_entry).collect::<Option<_>>()?;
-    Some(HubSettings { gateway, roll, serve_ntp, branches })
+    let branches = branches
+        .into_iter()
+        .map(PlacedBranch::into_entry)
+        .collect::<Option<_>>()?;
+    Some(HubSettings {
+        gateway,
+        roll,
+        serve_ntp,
+        branches,
+    })
 }
 
 fn read_branches(root: &mut Section<'_>, directory: &Path, allow_weak: bool) -> Vec<PlacedBranch> {
     let Some(item) = root.optional(BRANCH) else {
-        root.missing("branch", "add a `[[branch]]` with identity, psk_file and a `[[branch.pair]]`");
+        root.missing(
+            "branch",
+            "add a `[[branch]]` with identity, psk_file and a `[[branch.pair]]`",
+        );
         return Vec::new();
     };
     let mut branches = Vec::new();
     for element in item.elements().unwrap_or_default() {
-        let Some(mut section) = element.section() else { continue };
-        let identity = section.required(IDENTITY).and_then(|item| Some((value::identity(&item)?, item.span)));
+        let Some(mut section) = element.section() else {
+            continue;
+        };
+        let identity = section
+            .required(IDENTITY)
+            .and_then(|item| Some((value::identity(&item)?, item.span)));
         let psk = key::read(&mut section, directory, allow_weak);
         let pairs = pair::read_all(&mut section, Side::Hub);
         section.finish(super::home);
         if let Some((identity, span)) = identity {
-            branches.push(PlacedBranch { identity, span, psk, pairs });
+            branches.push(PlacedBranch {
+                identity,
+                span,
+                psk,
+                pairs,
+            });
         }
     }
     branches
@@ -98,14 +127,22 @@ fn check_identities(root: &Section<'_>, branches: &[PlacedBranch], own: Option<&
     for (index, branch) in branches.iter().enumerate() {
         let key = format!("branch[{index}].identity");
         let report = |message: String| {
-            findings.error(&key, branch.span.clone(), message, "give each peer an identity of its own");
+            findings.error(
+                &key,
+                branch.span.clone(),
+                message,
+                "give each peer an identity of its own",
+            );
         };
         if Some(&branch.identity) == own {
             report(format!("\"{}\" is the hub's own identity", branch.identity));
         }
         if let Some(first) = seen.get(&branch.identity) {
             let line = findings.line_of(first.span.start);
-            report(format!("a branch \"{}\" already exists on line {line}", branch.identity));
+            report(format!(
+                "a branch \"{}\" already exists on line {line}",
+                branch.identity
+            ));
         }
         seen.entry(&branch.identity).or_insert(branch);
     }
@@ -114,6 +151,10 @@ fn check_identities(root: &Section<'_>, branches: &[PlacedBranch], own: Option<&
 impl PlacedBranch {
     fn into_entry(self) -> Option<BranchEntry> {
         let pairs = self.pairs.into_iter().map(|placed| placed.pair).collect();
-        Some(BranchEntry { identity: self.identity, psk: self.psk?, pairs })
+        Some(BranchEntry {
+            identity: self.identity,
+            psk: self.psk?,
+            pairs,
+        })
     }
 }

@@ -17,7 +17,11 @@ const MAX_LEN: u64 = 4096;
 const PSK_FILE: Key = Key::new("psk_file", "psk_file = \"branch1.psk\"");
 const PSK: Key = Key::new("psk", "psk = \"…\"");
 
-pub(super) fn read(section: &mut Section<'_>, directory: &Path, allow_weak: bool) -> Option<PreSharedKey> {
+pub(super) fn read(
+    section: &mut Section<'_>,
+    directory: &Path,
+    allow_weak: bool,
+) -> Option<PreSharedKey> {
     let file = section.optional(PSK_FILE);
     let inline = section.optional(PSK);
     let (item, octets) = match (file, inline) {
@@ -34,7 +38,10 @@ pub(super) fn read(section: &mut Section<'_>, directory: &Path, allow_weak: bool
             (item, octets)
         }
         (None, None) => {
-            section.missing("psk_file", "add `psk_file = \"branch1.psk\"`; `hub psk > branch1.psk` makes a key");
+            section.missing(
+                "psk_file",
+                "add `psk_file = \"branch1.psk\"`; `hub psk > branch1.psk` makes a key",
+            );
             return None;
         }
     };
@@ -51,11 +58,18 @@ fn check(item: &Item<'_>, key: &PreSharedKey, allow_weak: bool) -> bool {
     if STRONG_BITS <= bits {
         return true;
     }
-    let message = format!("weak pre-shared key: about {bits} bits of entropy, {STRONG_BITS} are needed");
+    let message =
+        format!("weak pre-shared key: about {bits} bits of entropy, {STRONG_BITS} are needed");
     if allow_weak {
-        item.warning(message, "anyone who knows the identity can guess it off line: take the output of `hub psk`");
+        item.warning(
+            message,
+            "anyone who knows the identity can guess it off line: take the output of `hub psk`",
+        );
     } else {
-        item.error(message, "take the output of `hub psk`, or set `allow_weak_psk = true` and accept the risk");
+        item.error(
+            message,
+            "take the output of `hub psk`, or set `allow_weak_psk = true` and accept the risk",
+        );
     }
     allow_weak
 }
@@ -63,7 +77,10 @@ fn check(item: &Item<'_>, key: &PreSharedKey, allow_weak: bool) -> bool {
 fn read_file(item: &Item<'_>, path: &Path) -> Option<Vec<u8>> {
     let read = std::fs::metadata(path).and_then(|metadata| {
         if MAX_LEN < metadata.len() {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is too long for a key"));
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "the file is too long for a key",
+            ));
         }
         Ok((std::fs::read(path)?, metadata.mode()))
     });
@@ -78,7 +95,9 @@ fn read_file(item: &Item<'_>, path: &Path) -> Option<Vec<u8>> {
         Err(error) => {
             let remedy = match error.kind() {
                 io::ErrorKind::NotFound => format!("make one with `hub psk > {}`", path.display()),
-                io::ErrorKind::PermissionDenied => "run as the user that owns the file, usually root".to_owned(),
+                io::ErrorKind::PermissionDenied => {
+                    "run as the user that owns the file, usually root".to_owned()
+                }
                 _ => "name a file that holds the key on one line".to_owned(),
             };
             item.error(format!("cannot read {}: {error}", path.display()), remedy);

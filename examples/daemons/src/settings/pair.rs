@@ -13,14 +13,19 @@ use super::value;
 const NAME: Key = Key::new("name", "name = \"telemetry\"");
 const LOCAL: Key = Key::new("local", "local = \"10.61.1.0/24\"");
 const REMOTE: Key = Key::new("remote", "remote = \"10.61.3.0/24\"");
-const TRIGGER: Key =
-    Key::new("trigger", "trigger = { source = \"10.61.1.1\", target = \"10.61.3.26\", mode = \"client\" }");
+const TRIGGER: Key = Key::new(
+    "trigger",
+    "trigger = { source = \"10.61.1.1\", target = \"10.61.3.26\", mode = \"client\" }",
+);
 const SOURCE: Key = Key::new("source", "source = \"10.61.1.1\"");
 const TARGET: Key = Key::new("target", "target = \"10.61.3.26\"");
 const MODE: Key = Key::new("mode", "mode = \"client\"");
 
-const MODES: [(&str, ProbeMode); 3] =
-    [("client", ProbeMode::Client), ("symmetric", ProbeMode::Symmetric), ("h3c", ProbeMode::H3c)];
+const MODES: [(&str, ProbeMode); 3] = [
+    ("client", ProbeMode::Client),
+    ("symmetric", ProbeMode::Symmetric),
+    ("h3c", ProbeMode::H3c),
+];
 
 /// The longest name of a pair, in characters: it has to fit a line of the status table.
 const MAX_NAME: usize = 64;
@@ -71,8 +76,14 @@ pub(super) struct Placed {
 /// The `[[pair]]` or `[[branch.pair]]` tables below `section`, as far as each is sound in itself.
 pub(super) fn read_all(section: &mut Section<'_>, side: Side) -> Vec<Placed> {
     let (key, remedy) = match side {
-        Side::Hub => (Key::new("pair", "[[branch.pair]]"), "add a `[[branch.pair]]` with name, local and remote"),
-        Side::Branch => (Key::new("pair", "[[pair]]"), "add a `[[pair]]` with name, local, remote and trigger"),
+        Side::Hub => (
+            Key::new("pair", "[[branch.pair]]"),
+            "add a `[[branch.pair]]` with name, local and remote",
+        ),
+        Side::Branch => (
+            Key::new("pair", "[[pair]]"),
+            "add a `[[pair]]` with name, local, remote and trigger",
+        ),
     };
     let Some(item) = section.optional(key) else {
         section.missing("pair", remedy);
@@ -82,7 +93,10 @@ pub(super) fn read_all(section: &mut Section<'_>, side: Side) -> Vec<Placed> {
     if elements.is_empty() {
         item.error("no pair", remedy);
     }
-    let pairs: Vec<_> = elements.into_iter().filter_map(|element| read(element.section()?, side)).collect();
+    let pairs: Vec<_> = elements
+        .into_iter()
+        .filter_map(|element| read(element.section()?, side))
+        .collect();
     check_names(section.findings(), &pairs);
     pairs
 }
@@ -90,12 +104,19 @@ pub(super) fn read_all(section: &mut Section<'_>, side: Side) -> Vec<Placed> {
 fn read(mut section: Section<'_>, side: Side) -> Option<Placed> {
     let key = section.path("");
     let name_item = section.required(NAME);
-    let local = section.required(LOCAL).and_then(|item| Some((value::subnet(&item)?, item)));
-    let remote = section.required(REMOTE).and_then(|item| Some((value::subnet(&item)?, item)));
+    let local = section
+        .required(LOCAL)
+        .and_then(|item| Some((value::subnet(&item)?, item)));
+    let remote = section
+        .required(REMOTE)
+        .and_then(|item| Some((value::subnet(&item)?, item)));
     let trigger = match side {
         Side::Hub => None,
         Side::Branch => Some(section.required(TRIGGER).and_then(|item| {
-            let nets = local.as_ref().map(|(net, _)| *net).zip(remote.as_ref().map(|(net, _)| *net));
+            let nets = local
+                .as_ref()
+                .map(|(net, _)| *net)
+                .zip(remote.as_ref().map(|(net, _)| *net));
             read_trigger(item.section()?, nets)
         })),
     };
@@ -111,7 +132,12 @@ fn read(mut section: Section<'_>, side: Side) -> Option<Placed> {
         Some(read) => Some(read?),
     };
     Some(Placed {
-        pair: PairSettings { name: name?, local, remote, trigger },
+        pair: PairSettings {
+            name: name?,
+            local,
+            remote,
+            trigger,
+        },
         key: key.trim_end_matches('.').to_owned(),
         remote: remote_item.span,
         name: name_item.span,
@@ -120,9 +146,13 @@ fn read(mut section: Section<'_>, side: Side) -> Option<Placed> {
 
 fn read_name(item: &Item<'_>) -> Option<String> {
     let name = item.string()?;
-    let fits = (1..=MAX_NAME).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+    let fits =
+        (1..=MAX_NAME).contains(&name.chars().count()) && !name.chars().any(char::is_control);
     if !fits {
-        item.error("not a name", format!("write 1 to {MAX_NAME} printable characters"));
+        item.error(
+            "not a name",
+            format!("write 1 to {MAX_NAME} printable characters"),
+        );
     }
     fits.then(|| name.to_owned())
 }
@@ -146,8 +176,12 @@ fn sides_fit(local: &IpNet, remote: &IpNet, remote_item: &Item<'_>) -> bool {
 }
 
 fn read_trigger(mut section: Section<'_>, nets: Option<(IpNet, IpNet)>) -> Option<TriggerSettings> {
-    let source = section.required(SOURCE).and_then(|item| Some((value::address(&item)?, item)));
-    let target = section.required(TARGET).and_then(|item| Some((value::address(&item)?, item)));
+    let source = section
+        .required(SOURCE)
+        .and_then(|item| Some((value::address(&item)?, item)));
+    let target = section
+        .required(TARGET)
+        .and_then(|item| Some((value::address(&item)?, item)));
     let mode = match section.optional(MODE) {
         Some(item) => value::word(&item, &MODES),
         None => Some(ProbeMode::Client),
@@ -155,18 +189,27 @@ fn read_trigger(mut section: Section<'_>, nets: Option<(IpNet, IpNet)>) -> Optio
     section.finish(home);
     let ((source, source_item), (target, target_item)) = (source?, target?);
     if let Some((local, remote)) = nets {
-        let sound = lies_in(source, &source_item, &local, "local") & lies_in(target, &target_item, &remote, "remote");
+        let sound = lies_in(source, &source_item, &local, "local")
+            & lies_in(target, &target_item, &remote, "remote");
         if !sound {
             return None;
         }
     }
-    Some(TriggerSettings { source, target, mode: mode? })
+    Some(TriggerSettings {
+        source,
+        target,
+        mode: mode?,
+    })
 }
 
 fn lies_in(address: IpAddr, item: &Item<'_>, net: &IpNet, side: &str) -> bool {
     let inside = net.contains(&address);
     if !inside {
-        let whose = if side == "local" { "an own address" } else { "an address of the hub" };
+        let whose = if side == "local" {
+            "an own address"
+        } else {
+            "an address of the hub"
+        };
         item.error(
             format!("{address} is not in the pair's {side} subnet {net}"),
             format!("write {whose} within {net}, or the probe would not match its pair"),
@@ -177,11 +220,19 @@ fn lies_in(address: IpAddr, item: &Item<'_>, net: &IpNet, side: &str) -> bool {
 
 fn check_names(findings: &Findings, pairs: &[Placed]) {
     for (index, second) in pairs.iter().enumerate() {
-        if let Some(first) = pairs.iter().take(index).find(|first| first.pair.name == second.pair.name) {
+        if let Some(first) = pairs
+            .iter()
+            .take(index)
+            .find(|first| first.pair.name == second.pair.name)
+        {
             findings.error(
                 &format!("{}.name", second.key),
                 second.name.clone(),
-                format!("a pair is already named \"{}\" on line {}", second.pair.name, findings.line_of(first.name.start)),
+                format!(
+                    "a pair is already named \"{}\" on line {}",
+                    second.pair.name,
+                    findings.line_of(first.name.start)
+                ),
                 "give each pair of a peer a name of its own",
             );
         }
@@ -194,13 +245,24 @@ fn check_names(findings: &Findings, pairs: &[Placed]) {
 /// subnets that enclose the present one have to be looked at.
 pub(super) fn check_overlaps<'p>(findings: &Findings, pairs: impl Iterator<Item = &'p Placed>) {
     let mut sorted: Vec<_> = pairs.collect();
-    sorted.sort_by_key(|placed| (placed.pair.remote.network(), placed.pair.remote.prefix_len()));
+    sorted.sort_by_key(|placed| {
+        (
+            placed.pair.remote.network(),
+            placed.pair.remote.prefix_len(),
+        )
+    });
     let mut enclosing: Vec<&Placed> = Vec::new();
     for placed in sorted {
-        while enclosing.last().is_some_and(|outer| !outer.pair.remote.contains(&placed.pair.remote)) {
+        while enclosing
+            .last()
+            .is_some_and(|outer| !outer.pair.remote.contains(&placed.pair.remote))
+        {
             enclosing.pop();
         }
-        for outer in enclosing.iter().filter(|outer| overlap(&outer.pair.local, &placed.pair.local)) {
+        for outer in enclosing
+            .iter()
+            .filter(|outer| overlap(&outer.pair.local, &placed.pair.local))
+        {
             report_overlap(findings, outer, placed);
         }
         enclosing.push(placed);
@@ -208,7 +270,11 @@ pub(super) fn check_overlaps<'p>(findings: &Findings, pairs: impl Iterator<Item 
 }
 
 fn report_overlap(findings: &Findings, one: &Placed, other: &Placed) {
-    let (first, second) = if one.remote.start < other.remote.start { (one, other) } else { (other, one) };
+    let (first, second) = if one.remote.start < other.remote.start {
+        (one, other)
+    } else {
+        (other, one)
+    };
     let shared = |a: &IpNet, b: &IpNet| if a.contains(b) { *b } else { *a };
     let local = shared(&first.pair.local, &second.pair.local);
     let remote = shared(&first.pair.remote, &second.pair.remote);

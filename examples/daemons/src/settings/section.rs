@@ -45,7 +45,13 @@ pub(super) struct Item<'s> {
 impl<'s> Section<'s> {
     /// The whole file.
     pub(super) fn root(findings: &'s Findings, table: &'s DeTable<'s>) -> Self {
-        Self { findings, prefix: String::new(), header: 0..0, table, known: Vec::new() }
+        Self {
+            findings,
+            prefix: String::new(),
+            header: 0..0,
+            table,
+            known: Vec::new(),
+        }
     }
 
     /// Where the table's header is.
@@ -55,10 +61,6 @@ impl<'s> Section<'s> {
 
     pub(super) fn findings(&self) -> &'s Findings {
         self.findings
-    }
-
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.table.get(name).is_some()
     }
 
     /// Path to a key of this table.
@@ -92,7 +94,8 @@ impl<'s> Section<'s> {
     }
 
     pub(super) fn missing(&self, name: &str, remedy: impl Into<String>) {
-        self.findings.error(&self.path(name), self.header.clone(), "missing key", remedy);
+        self.findings
+            .error(&self.path(name), self.header.clone(), "missing key", remedy);
     }
 
     /// Reports what nobody asked for. `home` knows which table a misplaced key belongs to.
@@ -102,17 +105,28 @@ impl<'s> Section<'s> {
                 continue;
             }
             let remedy = self.remedy_for_unknown(name, home);
-            self.findings.error(&self.path(name.get_ref()), name.span(), "unknown key", remedy);
+            self.findings.error(
+                &self.path(name.get_ref()),
+                name.span(),
+                "unknown key",
+                remedy,
+            );
         }
     }
 
-    fn remedy_for_unknown(&self, name: &Spanned<Cow<'_, str>>, home: fn(&str) -> Option<&'static str>) -> String {
+    fn remedy_for_unknown(
+        &self,
+        name: &Spanned<Cow<'_, str>>,
+        home: fn(&str) -> Option<&'static str>,
+    ) -> String {
         let name = name.get_ref();
         if let Some(nearest) = nearest(name, &self.known) {
             return format!("did you mean `{nearest}`?");
         }
         match home(name) {
-            Some("") => format!("`{name}` belongs to the top of the file: move it above the first [section]"),
+            Some("") => format!(
+                "`{name}` belongs to the top of the file: move it above the first [section]"
+            ),
             Some(section) => format!("move `{name}` below {section}"),
             None => format!("remove it; the keys here are {}", self.known.join(", ")),
         }
@@ -122,11 +136,13 @@ impl<'s> Section<'s> {
 impl<'s> Item<'s> {
     /// Reports that the value is wrong.
     pub(super) fn error(&self, message: impl Into<String>, remedy: impl Into<String>) {
-        self.findings.error(&self.key, self.span.clone(), message, remedy);
+        self.findings
+            .error(&self.key, self.span.clone(), message, remedy);
     }
 
     pub(super) fn warning(&self, message: impl Into<String>, remedy: impl Into<String>) {
-        self.findings.warning(&self.key, self.span.clone(), message, remedy);
+        self.findings
+            .warning(&self.key, self.span.clone(), message, remedy);
     }
 
     /// How a line with this key looks.
@@ -157,7 +173,10 @@ impl<'s> Item<'s> {
         let value = value.filter(|value| range.contains(value));
         if value.is_none() {
             let (low, high) = (range.start(), range.end());
-            self.error(format!("{integer} is not within {low} to {high}"), self.write_it_as());
+            self.error(
+                format!("{integer} is not within {low} to {high}"),
+                self.write_it_as(),
+            );
         }
         value
     }
@@ -180,7 +199,13 @@ impl<'s> Item<'s> {
             return self.mismatch("a table", self.value);
         };
         let prefix = format!("{}.", self.key);
-        Some(Section { findings: self.findings, prefix, header: self.span, table, known: Vec::new() })
+        Some(Section {
+            findings: self.findings,
+            prefix,
+            header: self.span,
+            table,
+            known: Vec::new(),
+        })
     }
 
     fn array(&self) -> Option<&'s DeArray<'s>> {
@@ -200,7 +225,10 @@ impl<'s> Item<'s> {
             DeValue::Array(_) => "an array",
             DeValue::Table(_) => "a table",
         };
-        self.error(format!("expected {expected}, found {found}"), self.write_it_as());
+        self.error(
+            format!("expected {expected}, found {found}"),
+            self.write_it_as(),
+        );
         None
     }
 }
@@ -208,6 +236,9 @@ impl<'s> Item<'s> {
 /// The candidate that `word` is most likely a slip of the pen for.
 pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let likeness = |candidate: &str| strsim::normalized_damerau_levenshtein(word, candidate);
-    let best = candidates.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    let best = candidates
+        .iter()
+        .copied()
+        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
     (0.6 <= likeness(best)).then_some(best)
 }

@@ -32,22 +32,35 @@ pub struct TunSettings {
 
 /// Reads the table; everything in it has a default.
 pub(super) fn read(root: &mut Section<'_>, default_name: &str) -> TunSettings {
-    let mut tun = TunSettings { name: default_name.to_owned(), addresses: Vec::new(), mtu: DEFAULT_MTU };
+    let mut tun = TunSettings {
+        name: default_name.to_owned(),
+        addresses: Vec::new(),
+        mtu: DEFAULT_MTU,
+    };
     let Some(mut section) = root.section(TUN) else {
         return tun;
     };
-    if let Some(name) = section.optional(NAME).and_then(|item| interface_name(&item)) {
+    if let Some(name) = section
+        .optional(NAME)
+        .and_then(|item| interface_name(&item))
+    {
         tun.name = name;
     }
     if let Some(item) = section.optional(ADDRESSES) {
         let elements = item.elements().unwrap_or_default();
-        tun.addresses = elements.iter().filter_map(value::interface_address).collect();
+        tun.addresses = elements
+            .iter()
+            .filter_map(value::interface_address)
+            .collect();
     }
     if let Some(item) = section.optional(MTU) {
         tun.mtu = item.integer(MTU_RANGE).unwrap_or(DEFAULT_MTU);
         if 1500 < tun.mtu + OVERHEAD {
             item.warning(
-                format!("packets of {} octets may not fit an outer MTU of 1500 once encrypted", tun.mtu),
+                format!(
+                    "packets of {} octets may not fit an outer MTU of 1500 once encrypted",
+                    tun.mtu
+                ),
                 "write `mtu = 1400` unless every link to the peer carries more than 1500 octets",
             );
         }
@@ -67,7 +80,9 @@ fn interface_name(item: &Item<'_>) -> Option<String> {
     let name = item.string()?;
     let fits = (1..=15).contains(&name.len())
         && !matches!(name, "." | "..")
-        && name.bytes().all(|octet| octet.is_ascii_graphic() && !matches!(octet, b'/' | b':' | b'%'));
+        && name
+            .bytes()
+            .all(|octet| octet.is_ascii_graphic() && !matches!(octet, b'/' | b':' | b'%'));
     if !fits {
         item.error(
             format!("\"{name}\" is not an interface name"),

@@ -17,9 +17,33 @@ const LEGACY: bool = cfg!(feature = "legacy");
 
 /// Every word of the proposal notation, to find what a misspelt one was meant to be.
 const ALGORITHMS: [&str; 27] = [
-    "3des", "aes128", "aes128gcm16", "aes192", "aes192gcm16", "aes256", "aes256gcm16", "curve25519", "des", "ecp256",
-    "ecp384", "ecp521", "esn", "md5", "modp1024", "modp1536", "modp2048", "modp3072", "modp4096", "modp6144",
-    "modp768", "modp8192", "null", "sha1", "sha256", "sha384", "sha512",
+    "3des",
+    "aes128",
+    "aes128gcm16",
+    "aes192",
+    "aes192gcm16",
+    "aes256",
+    "aes256gcm16",
+    "curve25519",
+    "des",
+    "ecp256",
+    "ecp384",
+    "ecp521",
+    "esn",
+    "md5",
+    "modp1024",
+    "modp1536",
+    "modp2048",
+    "modp3072",
+    "modp4096",
+    "modp6144",
+    "modp768",
+    "modp8192",
+    "null",
+    "sha1",
+    "sha256",
+    "sha384",
+    "sha512",
 ];
 
 pub(super) fn identity(item: &Item<'_>) -> Option<Identity> {
@@ -28,7 +52,10 @@ pub(super) fn identity(item: &Item<'_>) -> Option<Identity> {
         Ok(identity) => Some(identity),
         Err(error) => {
             let error: IdentityError = error;
-            item.error(error.to_string(), r#"write a name ("hub"), name@domain, an address, or "keyid:…""#);
+            item.error(
+                error.to_string(),
+                r#"write a name ("hub"), name@domain, an address, or "keyid:…""#,
+            );
             None
         }
     }
@@ -40,8 +67,12 @@ pub(super) fn address(item: &Item<'_>) -> Option<IpAddr> {
         return Some(address);
     }
     let remedy = match text.parse::<SocketAddr>() {
-        Ok(socket) => format!("write \"{}\"; ports are set with ike_port and nat_port", socket.ip()),
-        Err(_) => "write an address as \"198.18.2.2\" or \"2001:db8::1\"; names are not looked up".to_owned(),
+        Ok(socket) => format!(
+            "write \"{}\"; ports are set with ike_port and nat_port",
+            socket.ip()
+        ),
+        Err(_) => "write an address as \"198.18.2.2\" or \"2001:db8::1\"; names are not looked up"
+            .to_owned(),
     };
     item.error(format!("\"{text}\" is not an IP address"), remedy);
     None
@@ -69,7 +100,10 @@ pub(super) fn subnet(item: &Item<'_>) -> Option<IpNet> {
         let meant = net.trunc();
         item.error(
             format!("{net} has host bits set"),
-            format!("write \"{meant}\" for the subnet, or \"{}\" for the one address", IpNet::from(net.addr())),
+            format!(
+                "write \"{meant}\" for the subnet, or \"{}\" for the one address",
+                IpNet::from(net.addr())
+            ),
         );
         return None;
     }
@@ -92,7 +126,9 @@ fn network(item: &Item<'_>) -> Option<IpNet> {
             Some((address, _)) => match address.parse::<IpAddr>() {
                 Ok(IpAddr::V4(_)) => "the prefix length is a number from 0 to 32",
                 Ok(IpAddr::V6(_)) => "the prefix length is a number from 0 to 128",
-                Err(_) => "write it as \"10.61.3.0/24\": four numbers from 0 to 255, a slash, the prefix length",
+                Err(_) => {
+                    "write it as \"10.61.3.0/24\": four numbers from 0 to 255, a slash, the prefix length"
+                }
             },
             None => "write it as \"10.61.3.0/24\": address, slash, prefix length",
         };
@@ -112,8 +148,14 @@ pub(super) fn duration(item: &Item<'_>, range: RangeInclusive<Duration>) -> Opti
         return None;
     };
     if !range.contains(&duration) {
-        let (low, high) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
-        item.error(format!("{text} is out of range"), format!("write a duration from \"{low}\" to \"{high}\""));
+        let (low, high) = (
+            humantime::format_duration(*range.start()),
+            humantime::format_duration(*range.end()),
+        );
+        item.error(
+            format!("{text} is out of range"),
+            format!("write a duration from \"{low}\" to \"{high}\""),
+        );
         return None;
     }
     Some(duration)
@@ -132,7 +174,10 @@ pub(super) fn path(item: &Item<'_>, directory: &Path) -> Option<PathBuf> {
 /// One of a few words.
 pub(super) fn word<T: Copy>(item: &Item<'_>, words: &[(&'static str, T)]) -> Option<T> {
     let text = item.string()?;
-    let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+    let found = words
+        .iter()
+        .find(|(word, _)| *word == text)
+        .map(|(_, value)| *value);
     if found.is_none() {
         let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
         let remedy = match nearest(text, &known) {
@@ -147,7 +192,10 @@ pub(super) fn word<T: Copy>(item: &Item<'_>, words: &[(&'static str, T)]) -> Opt
 pub(super) fn ike_proposal(item: &Item<'_>) -> Option<IkeProposal> {
     let text = item.string()?;
     let example = "aes256-sha256-modp2048";
-    let proposal: IkeProposal = text.parse().map_err(|error| refuse_proposal(item, text, error, example)).ok()?;
+    let proposal: IkeProposal = text
+        .parse()
+        .map_err(|error| refuse_proposal(item, text, error, example))
+        .ok()?;
     let supported = assemble::supports_ike(&proposal);
     accept(item, supported, proposal.is_legacy(), example).then_some(proposal)
 }
@@ -155,7 +203,10 @@ pub(super) fn ike_proposal(item: &Item<'_>) -> Option<IkeProposal> {
 pub(super) fn esp_proposal(item: &Item<'_>) -> Option<EspProposal> {
     let text = item.string()?;
     let example = "aes128gcm16";
-    let proposal: EspProposal = text.parse().map_err(|error| refuse_proposal(item, text, error, example)).ok()?;
+    let proposal: EspProposal = text
+        .parse()
+        .map_err(|error| refuse_proposal(item, text, error, example))
+        .ok()?;
     let supported = assemble::supports_esp(&proposal) && (LEGACY || !proposal.is_legacy());
     accept(item, supported, proposal.is_legacy(), example).then_some(proposal)
 }
@@ -166,22 +217,31 @@ fn refuse_proposal(item: &Item<'_>, text: &str, error: ProposalError, example: &
         ProposalError::UnknownWord { position } => {
             let word = word_at(position);
             let remedy = match nearest(word, &ALGORITHMS) {
-                Some(nearest) => format!("did you mean `{nearest}`? a whole proposal looks like \"{example}\""),
-                None => format!("write it as \"{example}\"; the words known are {}", ALGORITHMS.join(", ")),
+                Some(nearest) => {
+                    format!("did you mean `{nearest}`? a whole proposal looks like \"{example}\"")
+                }
+                None => format!(
+                    "write it as \"{example}\"; the words known are {}",
+                    ALGORITHMS.join(", ")
+                ),
             };
             (format!("unknown algorithm `{word}` in \"{text}\""), remedy)
         }
         ProposalError::Repeated { position } => (
-            format!("`{}` repeats a part of \"{text}\" that is already named", word_at(position)),
+            format!(
+                "`{}` repeats a part of \"{text}\" that is already named",
+                word_at(position)
+            ),
             "write several proposals as elements of the list".to_owned(),
         ),
         ProposalError::NotInPhaseOne { position } => (
             format!("`{}` is not for phase 1 of IKEv1", word_at(position)),
             format!("write a CBC cipher here, as \"{example}\"; GCM goes into `esp`"),
         ),
-        ProposalError::Missing { .. } | ProposalError::IntegrityTwice | _ => {
-            (format!("\"{text}\": {error}"), format!("write it as \"{example}\""))
-        }
+        ProposalError::Missing { .. } | ProposalError::IntegrityTwice | _ => (
+            format!("\"{text}\": {error}"),
+            format!("write it as \"{example}\""),
+        ),
     };
     item.error(message, remedy);
 }
