@@ -8,16 +8,30 @@ pub mod config;
 pub mod crypto;
 pub mod wire;
 
+mod context;
 mod cookie;
+mod dead_peer;
 mod endpoint;
 mod error;
 mod event;
+mod informational;
+mod ipsec_sa;
+mod isakmp_sa;
+mod lifetime;
 mod limits;
 mod message_id;
+mod output;
+mod peer;
+mod phase_one;
+mod quick_mode;
+mod retransmit;
 mod secret;
 mod spi;
 mod stats;
+mod stranger;
 mod time;
+mod timer;
+mod trace;
 mod transmit;
 
 pub use config::{

@@ -17,14 +17,14 @@ pub(crate) const HALF_OPEN_LIFETIME: Duration = Duration::from_secs(20);
 /// How often the same message 2 is sent again because message 1 came again.
 pub(crate) const MESSAGE_2_REPEATS: u8 = 4;
 
-/// How many third messages that do not verify are looked at, for one half-open exchange.
-pub(crate) const MESSAGE_3_FAILURES: u8 = 8;
-
 /// Quick mode messages held for one half-open exchange until message 3 has come.
 pub(crate) const HELD_MESSAGES: usize = 4;
 
 /// Octets of one held message.
 pub(crate) const HELD_MESSAGE_LEN: usize = 2048;
+
+/// Octets of all held messages together.
+pub(crate) const HELD_OCTETS: usize = 4 << 20;
 
 /// First messages that wait for the embedder to find credentials.
 pub(crate) const PENDING_CREDENTIALS: usize = 256;

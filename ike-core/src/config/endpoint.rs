@@ -85,7 +85,7 @@ impl EndpointConfig {
             shard: None,
             half_open_limit: 20_000,
             half_open_per_prefix: 2_000,
-            half_open_per_identity: 8,
+            half_open_per_identity: 8_192,
             exponent_pool: 32,
             ask_for_credentials: false,
             stranger_answers_per_second: 2_000,
@@ -216,7 +216,8 @@ impl EndpointConfigBuilder {
         self
     }
 
-    /// How many of them may name one identity. Default: 8.
+    /// How many of them may name one identity. Default: 8,192: a forger who knows a name should not be able to push out
+    /// the one it belongs to within a round trip.
     pub fn half_open_per_identity(mut self, limit: usize) -> Self {
         self.0.half_open_per_identity = limit;
         self

@@ -95,6 +95,19 @@ impl Subnet {
     }
 }
 
+impl Subnet {
+    /// The subnet that consists of exactly the addresses from `first` to `last`, if there is one.
+    pub(crate) fn spanning(first: IpAddr, last: IpAddr) -> Option<Self> {
+        if !same_family(first, last) {
+            return None;
+        }
+        let differing = 128 - (bits(first) ^ bits(last)).leading_zeros();
+        let prefix_len = width(first).checked_sub(u8::try_from(differing).ok()?)?;
+        let subnet = Self::new(first, prefix_len).ok()?;
+        (bits(last) == bits(first) | !mask(first, prefix_len) & mask(first, width(first))).then_some(subnet)
+    }
+}
+
 impl fmt::Display for Subnet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix_len)

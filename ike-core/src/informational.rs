@@ -1,0 +1,315 @@
+//! Informational exchanges: notifications and deletes, RFC 2409 section 5.7 and RFC 2408 sections 3.14 and 3.15.
+
+use crate::context::Context;
+use crate::cookie::CookiePair;
+use crate::dead_peer::Check;
+use crate::error::{DatagramError, PhaseOneError, QuickModeError};
+use crate::event::{CloseReason, DisconnectReason, Event, Hint, Role};
+use crate::ipsec_sa::SaState;
+use crate::isakmp_sa::Path;
+use crate::peer::Peer;
+use crate::quick_mode::exchange::State;
+use crate::spi::Spi;
+use crate::wire::numbers::{ExchangeType, NotifyType, PayloadType, ProtocolId};
+use crate::wire::{DecodedPayload, Delete, Message, Notification, PayloadChain, Payloads};
+
+/// A rekeying that a hint brings about happens to SAs that are older than this only.
+const SUSPECT_AGE: core::time::Duration = core::time::Duration::from_secs(2);
+
+impl Peer {
+    /// Takes in an encrypted Informational message under one of our ISAKMP SAs.
+    pub(crate) fn receive_informational(
+        &mut self,
+        context: &mut Context<'_>,
+        message: &Message<'_>,
+        path: Path,
+    ) -> Result<(), DatagramError> {
+        let header = message.header();
+        let position = self.isakmp_sas.iter().position(|isakmp| isakmp.cookies() == header.cookies());
+        let isakmp = position.and_then(|position| self.isakmp_sas.get_mut(position));
+        let (Some(position), Some(isakmp)) = (position, isakmp) else {
+            return Err(DatagramError::UnknownCookies);
+        };
+        let id = header.message_id();
+        if id.is_zero() {
+            return Err(DatagramError::Unexpected);
+        }
+        if isakmp.knows_message_id(id) {
+            return Err(DatagramError::Duplicate);
+        }
+        let opened = isakmp.open_authentic(message)?;
+        isakmp.take_message_id(ExchangeType::INFORMATIONAL, id);
+        let cookies = header.cookies();
+        self.heard(context, position, path);
+        self.act_on(context, cookies, &opened.payloads()?);
+        Ok(())
+    }
+
+    /// Acts on authentic payloads one after the other. Each may end what a later one refers to.
+    fn act_on(&mut self, context: &mut Context<'_>, under: CookiePair, payloads: &Payloads<'_>) {
+        for payload in payloads.iter().skip(1) {
+            match payload.decode() {
+                Ok(DecodedPayload::Notification(notification)) => self.on_notification(context, under, &notification),
+                Ok(DecodedPayload::Delete(delete)) => self.on_delete(context, &delete),
+                Ok(_) => {}
+                Err(error) => tracing::debug!(peer = %self.id, %error, "payload ignored"),
+            }
+        }
+    }
+
+    fn on_notification(&mut self, context: &mut Context<'_>, under: CookiePair, notification: &Notification<'_>) {
+        let notify_type = notification.notify_type();
+        tracing::debug!(peer = %self.id, %notify_type, "notified");
+        match notify_type {
+            NotifyType::R_U_THERE => {
+                if let Some(sequence) = notification.sequence() {
+                    self.acknowledge(context, under, sequence);
+                }
+            }
+            NotifyType::R_U_THERE_ACK => {
+                if let Some(sequence) = notification.sequence() {
+                    self.on_acknowledged(context, sequence);
+                }
+            }
+            // Some peers send it in a message of its own.
+            NotifyType::INITIAL_CONTACT => self.forget_older(context, under),
+            error if error.is_error() => self.on_error(context, notification),
+            _ => {}
+        }
+    }
+
+    /// The peer refuses a quick mode. Some name it by the SPI we proposed; if not, it is known only if there is one.
+    fn on_error(&mut self, context: &mut Context<'_>, notification: &Notification<'_>) {
+        let error = match notification.notify_type() {
+            NotifyType::NO_PROPOSAL_CHOSEN => QuickModeError::NoProposalChosen { mismatch: None },
+            NotifyType::INVALID_ID_INFORMATION => QuickModeError::SelectorRefused,
+            notify => QuickModeError::RefusedByPeer { notify },
+        };
+        let named = Spi::from_slice(notification.spi());
+        let mut begun = Vec::new();
+        for (position, exchange) in self.exchanges.iter().enumerate() {
+            if let State::AwaitingHash2(awaiting) = &exchange.state {
+                begun.push((position, awaiting.inbound_spi()));
+            }
+        }
+        let by_name = begun.iter().find(|(_, spi)| Some(*spi) == named).copied();
+        let only = if begun.len() == 1 { begun.first().copied() } else { None };
+        if let Some((position, _)) = by_name.or(only) {
+            self.fail_quick_mode(context, position, error);
+            return;
+        }
+        for (position, _) in begun {
+            if let Some(State::AwaitingHash2(awaiting)) =
+                self.exchanges.get_mut(position).map(|exchange| &mut exchange.state)
+            {
+                awaiting.suspicion = Some(error.clone());
+            }
+        }
+    }
+
+    fn on_delete(&mut self, context: &mut Context<'_>, delete: &Delete<'_>) {
+        match delete.protocol() {
+            ProtocolId::ISAKMP => {
+                for cookies in delete.spis().filter_map(CookiePair::from_slice) {
+                    self.on_delete_isakmp(context, cookies);
+                }
+            }
+            ProtocolId::ESP => {
+                for spi in delete.spis().filter_map(Spi::from_slice) {
+                    self.on_delete_esp(context, spi);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_delete_isakmp(&mut self, context: &mut Context<'_>, cookies: CookiePair) {
+        let Some(position) = self.isakmp_sas.iter().position(|isakmp| isakmp.cookies() == cookies) else {
+            return;
+        };
+        tracing::debug!(peer = %self.id, %cookies, "ISAKMP SA deleted by the peer");
+        if self.isakmp_sas.len() == 1 {
+            self.abandon(context, DisconnectReason::DeletedByPeer);
+        } else {
+            // The IPsec SAs negotiated under it have been adopted by a newer one.
+            self.remove_isakmp_sa(context, position);
+        }
+    }
+
+    /// The peer will no longer receive on this SPI: the SA is of no more use in either direction.
+    fn on_delete_esp(&mut self, context: &mut Context<'_>, outbound_spi: Spi) {
+        let Some(sa) = self.sas.iter().find(|sa| sa.outbound_spi == outbound_spi) else {
+            return;
+        };
+        let spi = sa.inbound_spi;
+        let reason = match sa.state {
+            SaState::Superseded { reason, .. } => reason,
+            SaState::Unconfirmed | SaState::Current => CloseReason::DeletedByPeer,
+        };
+        self.close_sa(context, spi, reason);
+    }
+
+    // --- Dead peer detection.
+
+    fn acknowledge(&mut self, context: &mut Context<'_>, under: CookiePair, sequence: u32) {
+        if let Some(position) = self.isakmp_sas.iter().position(|isakmp| isakmp.cookies() == under) {
+            self.send_sequence(context, position, NotifyType::R_U_THERE_ACK, sequence);
+        }
+    }
+
+    fn on_acknowledged(&mut self, context: &mut Context<'_>, sequence: u32) {
+        let Some(answer) = self.liveness.on_ack(context.now, sequence) else {
+            return;
+        };
+        context.output.stats.probes_answered += 1;
+        if answer.certain {
+            self.measure(Some(answer.rtt));
+        }
+        context.output.event(Event::Alive { peer: self.id, rtt: answer.rtt });
+        if let Some(spi) = answer.suspect {
+            self.replace_suspect(context, spi);
+        }
+    }
+
+    /// The peer is alive, but something says that it does not know an SA of ours: a new one costs little.
+    fn replace_suspect(&mut self, context: &mut Context<'_>, outbound_spi: Spi) {
+        let old_enough = |sa: &&crate::ipsec_sa::InstalledSa| {
+            sa.outbound_spi == outbound_spi
+                && sa.state == SaState::Current
+                && SUSPECT_AGE <= context.now.saturating_duration_since(sa.installed)
+        };
+        if let Some(pair) = self.sas.iter().find(old_enough).map(|sa| sa.pair)
+            && !self.is_in_flight(pair)
+        {
+            tracing::debug!(peer = %self.id, pair = pair.get(), "replacing an SA that the peer may not know");
+            // Cannot fail for want of an ISAKMP SA: the acknowledgement came under one.
+            let _ = self.start_quick_mode(context, pair);
+        }
+    }
+
+    /// Brings a liveness check forward.
+    pub(crate) fn check_liveness(&mut self, context: &mut Context<'_>, suspect: Option<Spi>) -> bool {
+        if self.isakmp_sas.is_empty() || !self.liveness.hurry(context.now, suspect) {
+            return false;
+        }
+        self.probe(context);
+        true
+    }
+
+    /// Sends a probe, or draws the conclusion if those before were not answered.
+    pub(crate) fn probe(&mut self, context: &mut Context<'_>) {
+        match self.liveness.on_due(context.now, &self.config, self.srtt) {
+            Check::Probe { sequence, repeated } => {
+                let Some(position) = self.isakmp_sas.len().checked_sub(1) else {
+                    return;
+                };
+                if repeated {
+                    context.output.stats.retransmissions += 1;
+                    self.push_third_message(context, position);
+                }
+                context.output.stats.probes_out += 1;
+                self.send_sequence(context, position, NotifyType::R_U_THERE, sequence);
+            }
+            Check::Dead { tries, silence } => {
+                context.output.stats.peers_dead += 1;
+                self.abandon(context, DisconnectReason::PeerDead { tries, silence });
+            }
+        }
+    }
+
+    /// Until the peer has shown that it has message 3, that one is sent again with whatever is sent again.
+    pub(crate) fn push_third_message(&mut self, context: &mut Context<'_>, position: usize) {
+        if let Some(isakmp) = self.isakmp_sas.get_mut(position)
+            && let Some(contents) = isakmp.repeat_third_message(None)
+        {
+            let path = isakmp.path();
+            context.output.send_framed(path.local, path.remote, contents);
+        }
+    }
+
+    // --- What we say.
+
+    fn send_sequence(&mut self, context: &mut Context<'_>, position: usize, notify: NotifyType, sequence: u32) {
+        let Some(cookies) = self.isakmp_sas.get(position).map(crate::isakmp_sa::IsakmpSa::cookies) else {
+            return;
+        };
+        let (spi, data) = (cookies.octets(), sequence.to_be_bytes());
+        let notification = Notification::new(ProtocolId::ISAKMP, notify, &spi, &data);
+        let mut payloads = PayloadChain::new();
+        payloads.push(PayloadType::NOTIFICATION, &notification.encode());
+        self.send_informational(context, position, payloads);
+    }
+
+    pub(crate) fn send_notification(&mut self, context: &mut Context<'_>, position: usize, notify: NotifyType) {
+        let notification = Notification::new(ProtocolId::ESP, notify, &[], &[]);
+        let mut payloads = PayloadChain::new();
+        payloads.push(PayloadType::NOTIFICATION, &notification.encode());
+        self.send_informational(context, position, payloads);
+    }
+
+    pub(crate) fn send_delete_esp(&mut self, context: &mut Context<'_>, inbound_spis: &[Spi]) {
+        let newest = self.isakmp_sas.len().checked_sub(1);
+        if let (Some(position), false) = (newest, inbound_spis.is_empty()) {
+            let mut payloads = PayloadChain::new();
+            payloads.push(PayloadType::DELETE, &Delete::encode_esp(inbound_spis));
+            self.send_informational(context, position, payloads);
+        }
+    }
+
+    pub(crate) fn send_delete_isakmp(&mut self, context: &mut Context<'_>, position: usize) {
+        let Some(cookies) = self.isakmp_sas.get(position).map(crate::isakmp_sa::IsakmpSa::cookies) else {
+            return;
+        };
+        let mut payloads = PayloadChain::new();
+        payloads.push(PayloadType::DELETE, &Delete::encode_isakmp(cookies));
+        self.send_informational(context, position, payloads);
+    }
+
+    pub(crate) fn send_delete_all(&mut self, context: &mut Context<'_>) {
+        let spis: Vec<_> = self.sas.iter().map(|sa| sa.inbound_spi).collect();
+        self.send_delete_esp(context, &spis);
+        for position in 0..self.isakmp_sas.len() {
+            self.send_delete_isakmp(context, position);
+        }
+    }
+
+    fn send_informational(&mut self, context: &mut Context<'_>, position: usize, payloads: PayloadChain) {
+        let random = &*context.config.provider().secure_random;
+        if let Some(isakmp) = self.isakmp_sas.get_mut(position)
+            && let Some(message) = isakmp.seal_informational(random, payloads)
+        {
+            let path = isakmp.path();
+            context.output.send(path.local, path.remote, message);
+        }
+    }
+
+    // --- What strangers say: hints at most.
+
+    /// A clear notification that may explain why our phase 1 is not answered. `true` if it is worth remembering.
+    pub(crate) fn suspect_phase_one(&mut self, source: core::net::IpAddr, notify: NotifyType) -> bool {
+        let Some(phase_one) = &mut self.phase_one else {
+            return false;
+        };
+        if phase_one.path().remote.ip() != source || !notify.is_error() {
+            return false;
+        }
+        let error = match notify {
+            NotifyType::NO_PROPOSAL_CHOSEN => PhaseOneError::NoProposalChosen { mismatch: None },
+            notify => PhaseOneError::RefusedByPeer { notify },
+        };
+        phase_one.suspect(error);
+        true
+    }
+
+    /// A clear INVALID-SPI or INVALID-COOKIE from where the peer is, about something that is in use.
+    pub(crate) fn on_hint(&mut self, context: &mut Context<'_>, hint: Hint, suspect: Option<Spi>) {
+        let in_use = suspect.is_none_or(|spi| {
+            self.sas.iter().any(|sa| sa.outbound_spi == spi && sa.state == SaState::Current)
+        });
+        // Only the side that can begin anew has a use for it.
+        if self.role == Role::Initiator && in_use && self.check_liveness(context, suspect) {
+            tracing::debug!(peer = %self.id, ?hint, "checking liveness");
+            context.output.event(Event::Hinted { peer: self.id, hint });
+        }
+    }
+}

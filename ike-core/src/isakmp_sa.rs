@@ -1,0 +1,303 @@
+//! An ISAKMP SA: keys, and the messages they protect, RFC 2409 sections 5.5 and 5.7.
+
+use alloc::collections::VecDeque;
+use core::hash::Hasher as _;
+use core::net::SocketAddr;
+
+use bytes::Bytes;
+
+use crate::config::IkeProposal;
+use crate::context::Context;
+use crate::cookie::CookiePair;
+use crate::crypto::{Digest, Iv, MessageCipher, SecureRandom, SessionKeys};
+use crate::error::DatagramError;
+use crate::event::{IkeSaStatus, NatDetection, Role};
+use crate::lifetime::Schedule;
+use crate::limits::{RECENT_INFORMATIONAL_IDS, RECENT_QUICK_MODE_IDS, REPEATED_ANSWERS};
+use crate::message_id::MessageId;
+use crate::phase_one::nat_detection::NatTraversal;
+use crate::time::Instant;
+use crate::trace;
+use crate::wire::numbers::{ExchangeType, PayloadType};
+use crate::wire::{Flags, Header, Message, PayloadChain, Payloads};
+
+/// Both ends of the UDP path.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Path {
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+}
+
+/// What phase 1 found out about the way between the peers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Traversal {
+    pub(crate) dialect: Option<NatTraversal>,
+    pub(crate) nat: NatDetection,
+    /// ESP travels inside UDP.
+    pub(crate) encapsulated: bool,
+}
+
+/// What the peer's vendor IDs promise.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Capabilities {
+    pub(crate) dead_peer_detection: bool,
+    pub(crate) fragmentation: bool,
+}
+
+/// Everything that phase 1 has settled.
+#[derive(Debug)]
+pub(crate) struct Negotiated {
+    pub(crate) cookies: CookiePair,
+    pub(crate) role: Role,
+    pub(crate) proposal: IkeProposal,
+    pub(crate) keys: SessionKeys,
+    pub(crate) cipher: MessageCipher,
+    /// The IV with which phase 1 ended.
+    pub(crate) base_iv: Iv,
+    pub(crate) path: Path,
+    pub(crate) traversal: Traversal,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) lifetime: core::time::Duration,
+}
+
+/// Message 3 of our phase 1, kept until the peer has shown that it arrived and a while longer.
+#[derive(Debug)]
+pub(crate) struct ThirdMessage {
+    pub(crate) contents: Bytes,
+    /// Of the message 2 that it answers.
+    pub(crate) answers: Fingerprint,
+    pub(crate) repeats: u8,
+}
+
+/// An established ISAKMP SA.
+#[derive(Debug)]
+pub(crate) struct IsakmpSa {
+    negotiated: Negotiated,
+    pub(crate) established: Instant,
+    pub(crate) schedule: Schedule,
+    /// When it goes because a newer one has taken over.
+    pub(crate) retires: Option<Instant>,
+    /// An authenticated message has come from the peer since it was established.
+    pub(crate) proven: bool,
+    pub(crate) third_message: Option<ThirdMessage>,
+    quick_mode_ids: RecentIds<RECENT_QUICK_MODE_IDS>,
+    informational_ids: RecentIds<RECENT_INFORMATIONAL_IDS>,
+}
+
+impl IsakmpSa {
+    pub(crate) fn new(context: &Context<'_>, negotiated: Negotiated) -> Self {
+        let schedule = Schedule::new(context, negotiated.role, negotiated.lifetime);
+        // A responder is proved to by message 3; an initiator has sent its proof into the blue.
+        let proven = negotiated.role == Role::Responder;
+        if let Some(key_log) = context.config.key_log() {
+            key_log.ikev1(negotiated.cookies.initiator(), negotiated.cipher.key().as_slice());
+        }
+        Self {
+            negotiated,
+            established: context.now,
+            schedule,
+            retires: None,
+            proven,
+            third_message: None,
+            quick_mode_ids: RecentIds::default(),
+            informational_ids: RecentIds::default(),
+        }
+    }
+
+    pub(crate) fn cookies(&self) -> CookiePair {
+        self.negotiated.cookies
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.negotiated.role
+    }
+
+    pub(crate) fn proposal(&self) -> IkeProposal {
+        self.negotiated.proposal
+    }
+
+    pub(crate) fn keys(&self) -> &SessionKeys {
+        &self.negotiated.keys
+    }
+
+    pub(crate) fn path(&self) -> Path {
+        self.negotiated.path
+    }
+
+    pub(crate) fn move_to(&mut self, path: Path) {
+        self.negotiated.path = path;
+    }
+
+    pub(crate) fn traversal(&self) -> Traversal {
+        self.negotiated.traversal
+    }
+
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        self.negotiated.capabilities
+    }
+
+    pub(crate) fn status(&self, srtt: Option<core::time::Duration>) -> IkeSaStatus {
+        IkeSaStatus {
+            cookies: self.cookies(),
+            role: self.role(),
+            local: self.path().local,
+            remote: self.path().remote,
+            nat: self.traversal().nat,
+            proposal: self.proposal(),
+            established: self.established,
+            expires: self.schedule.expire,
+            srtt,
+            dead_peer_detection: self.capabilities().dead_peer_detection,
+        }
+    }
+
+    /// A Message ID for an exchange of ours that this SA has not seen in either direction.
+    pub(crate) fn new_message_id(&mut self, random: &dyn SecureRandom, exchange: ExchangeType) -> MessageId {
+        loop {
+            let id = MessageId::generate(random);
+            if self.take_message_id(exchange, id) {
+                return id;
+            }
+        }
+    }
+
+    /// Whether a Message ID was used before, as far as we remember.
+    pub(crate) fn knows_message_id(&self, id: MessageId) -> bool {
+        self.quick_mode_ids.contains(id) || self.informational_ids.contains(id)
+    }
+
+    /// Remembers a Message ID; `false` if it was used before.
+    pub(crate) fn take_message_id(&mut self, exchange: ExchangeType, id: MessageId) -> bool {
+        if self.knows_message_id(id) {
+            return false;
+        }
+        if exchange == ExchangeType::QUICK_MODE {
+            self.quick_mode_ids.insert(id);
+        } else {
+            self.informational_ids.insert(id);
+        }
+        true
+    }
+
+    /// The IV of the first message of an exchange.
+    pub(crate) fn first_iv(&self, id: MessageId) -> Iv {
+        self.negotiated.base_iv.phase_two(self.negotiated.keys.hash(), id)
+    }
+
+    /// Encrypts one message, and returns it with the IV of the next. `None` never happens for IVs of this SA.
+    pub(crate) fn seal(
+        &self,
+        exchange: ExchangeType,
+        id: MessageId,
+        iv: &Iv,
+        payloads: &PayloadChain,
+    ) -> Option<(Vec<u8>, Iv)> {
+        let header = Header::new(self.cookies(), exchange, id).with_flags(Flags::ENCRYPTION);
+        trace::sent(&header, payloads);
+        let sealed = self.negotiated.cipher.encrypt(iv, payloads.octets());
+        let (body, next) = sealed.inspect_err(|error| tracing::error!(%error, "cannot encrypt")).ok()?;
+        Some((header.encode_message(payloads.first(), &body), next))
+    }
+
+    /// Encrypts an Informational message in an exchange of its own, behind its hash.
+    pub(crate) fn seal_informational(
+        &mut self,
+        random: &dyn SecureRandom,
+        mut payloads: PayloadChain,
+    ) -> Option<Vec<u8>> {
+        let id = self.new_message_id(random, ExchangeType::INFORMATIONAL);
+        let hash = self.keys().hash_1(id, payloads.octets());
+        payloads.prepend(PayloadType::HASH, &hash);
+        let (message, _) = self.seal(ExchangeType::INFORMATIONAL, id, &self.first_iv(id), &payloads)?;
+        Some(message)
+    }
+
+    /// Decrypts one message and finds its hash, which is still to be verified. Nothing changes.
+    pub(crate) fn open(&self, message: &Message<'_>, iv: &Iv) -> Result<Opened, DatagramError> {
+        let header = message.header();
+        if !header.flags().is_encrypted() {
+            return Err(DatagramError::NotEncrypted);
+        }
+        let (plaintext, next_iv) =
+            self.negotiated.cipher.decrypt(iv, message.body()).map_err(|_| DatagramError::Undecryptable)?;
+        let opened = Opened { first: header.next_payload(), plaintext, next_iv };
+        // Under another key, or altered, the chain of payloads falls apart.
+        opened.payloads().map_err(|_| DatagramError::Undecryptable)?;
+        Ok(opened)
+    }
+
+    /// Decrypts a message in an exchange of its own and verifies its hash, RFC 2409 section 5.7. Nothing changes.
+    pub(crate) fn open_authentic(&self, message: &Message<'_>) -> Result<Opened, DatagramError> {
+        let id = message.header().message_id();
+        let opened = self.open(message, &self.first_iv(id))?;
+        opened.verify(|payloads| self.keys().hash_1(id, payloads))?;
+        trace::received(message.header(), &opened.payloads()?);
+        Ok(opened)
+    }
+
+    /// Message 3 once more, if the one to be answered is the message 2 that it answered before.
+    pub(crate) fn repeat_third_message(&mut self, received: Option<Fingerprint>) -> Option<Bytes> {
+        let third = self.third_message.as_mut()?;
+        if received.is_some_and(|received| received != third.answers) || REPEATED_ANSWERS <= third.repeats {
+            return None;
+        }
+        third.repeats += 1;
+        Some(third.contents.clone())
+    }
+}
+
+/// A decrypted message. Its chain of payloads is well-formed, apart from what the payloads hold.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    first: PayloadType,
+    plaintext: Vec<u8>,
+    /// The IV of the next message of the exchange, should this one prove authentic.
+    pub(crate) next_iv: Iv,
+}
+
+impl Opened {
+    pub(crate) fn payloads(&self) -> Result<Payloads<'_>, DatagramError> {
+        Ok(Payloads::decode_padded(self.first, &self.plaintext)?)
+    }
+
+    /// Compares the Hash payload, which must come first, with what `expected` makes of the payloads after it.
+    pub(crate) fn verify(&self, expected: impl FnOnce(&[u8]) -> Digest) -> Result<(), DatagramError> {
+        let payloads = self.payloads()?;
+        let first = payloads.iter().next().filter(|payload| payload.payload_type() == PayloadType::HASH);
+        let hash = first.ok_or(DatagramError::AuthenticationFailed)?;
+        if expected(payloads.octets_after_first()).verify(hash.body()) {
+            Ok(())
+        } else {
+            Err(DatagramError::AuthenticationFailed)
+        }
+    }
+}
+
+/// Recognises a repeated message. Not collision-resistant: a forger gains an answer that was given before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Fingerprint(u64);
+
+impl Fingerprint {
+    pub(crate) fn of(message: &[u8]) -> Self {
+        let mut hasher = std::hash::DefaultHasher::new();
+        hasher.write(message);
+        Self(hasher.finish())
+    }
+}
+
+/// The last `MAX` Message IDs.
+#[derive(Debug, Default)]
+struct RecentIds<const MAX: usize>(VecDeque<MessageId>);
+
+impl<const MAX: usize> RecentIds<MAX> {
+    fn contains(&self, id: MessageId) -> bool {
+        self.0.contains(&id)
+    }
+
+    fn insert(&mut self, id: MessageId) {
+        if self.0.len() == MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(id);
+    }
+}

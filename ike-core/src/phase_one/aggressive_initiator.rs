@@ -1,0 +1,329 @@
+//! Our side of an aggressive mode that we began.
+
+use core::time::Duration;
+
+use super::NONCE_LEN;
+use super::nat_detection::{NatHasher, NatTraversal};
+use super::offer;
+use crate::config::{Encapsulation, Identity, IkeProposal, PeerConfig};
+use crate::context::Context;
+use crate::cookie::{CookiePair, InitiatorCookie, ResponderCookie};
+use crate::crypto::{CryptoProvider, ExchangeInputs, Iv, MessageCipher, PrivateValue, SecureRandom, Skeyid};
+use crate::error::{DatagramError, PhaseOneError};
+use crate::event::Role;
+use crate::isakmp_sa::{Capabilities, Fingerprint, Negotiated, Path, ThirdMessage, Traversal};
+use crate::message_id::MessageId;
+use crate::retransmit::Retransmit;
+use crate::time::Instant;
+use crate::trace;
+use crate::wire::numbers::{ExchangeType, GroupNumber, NotifyType, PayloadType, ProtocolId};
+use crate::wire::{
+    Flags, Header, Message, Notification, PayloadChain, Payloads, SecurityAssociation, Vendor, VendorId,
+};
+
+/// Message 1 is out; message 2 is awaited.
+#[derive(Debug)]
+pub(crate) struct AwaitingSa2 {
+    cookie: InitiatorCookie,
+    offered: Vec<IkeProposal>,
+    private: Box<dyn PrivateValue>,
+    sai_b: Vec<u8>,
+    ni_b: Vec<u8>,
+    idii_b: Vec<u8>,
+    path: Path,
+    pub(crate) renewal: bool,
+    pub(crate) retransmit: Retransmit,
+    /// Why this will fail, as far as messages that prove nothing let us guess.
+    suspicion: Option<PhaseOneError>,
+    heard: bool,
+}
+
+/// A message 2 whose sender knows the pre-shared key.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    cookies: CookiePair,
+    proposal: IkeProposal,
+    lifetime: Duration,
+    skeyid: Skeyid,
+    g_xr: Vec<u8>,
+    idir_b: Vec<u8>,
+    traversal: Traversal,
+    capabilities: Capabilities,
+    keys: crate::crypto::SessionKeys,
+    cipher: MessageCipher,
+    fingerprint: Fingerprint,
+}
+
+/// What is left of the exchange once it has succeeded.
+#[derive(Debug)]
+pub(crate) struct Completed {
+    pub(crate) negotiated: Negotiated,
+    pub(crate) third_message: ThirdMessage,
+    pub(crate) round_trip: Option<Duration>,
+    pub(crate) renewal: bool,
+}
+
+impl AwaitingSa2 {
+    /// Sends message 1. `None` if the provider implements none of the proposals.
+    pub(crate) fn begin(
+        context: &mut Context<'_>,
+        config: &PeerConfig,
+        path: Path,
+        srtt: Option<Duration>,
+        renewal: bool,
+    ) -> Option<Self> {
+        let offered = offerable(context, config);
+        let provider = context.config.provider();
+        let group = provider.group(offered.first()?.group())?;
+        let random = &*provider.secure_random;
+        let cookie = InitiatorCookie::generate(random);
+        let private = group.generate(random);
+        context.output.stats.exponentiations += 1;
+        let mut ni_b = vec![0; NONCE_LEN];
+        random.fill(&mut ni_b);
+        let sai_b = offer::encode(&offered, config.ike_lifetime());
+        let idii_b = config.local().encode();
+
+        let mut payloads = PayloadChain::new();
+        payloads.push(PayloadType::SECURITY_ASSOCIATION, &sai_b);
+        payloads.push(PayloadType::KEY_EXCHANGE, private.public());
+        payloads.push(PayloadType::NONCE, &ni_b);
+        payloads.push(PayloadType::IDENTIFICATION, &idii_b);
+        for vendor_id in NatTraversal::OFFERED {
+            payloads.push(PayloadType::VENDOR_ID, vendor_id.octets());
+        }
+        payloads.push(PayloadType::VENDOR_ID, VendorId::DEAD_PEER_DETECTION.octets());
+        let cookies = CookiePair::new(cookie, ResponderCookie::ZERO);
+        let header = Header::new(cookies, ExchangeType::AGGRESSIVE, MessageId::PHASE_ONE);
+        trace::sent(&header, &payloads);
+        let contents = context.output.send(path.local, path.remote, header.encode_clear(&payloads));
+        let retransmit = Retransmit::new(contents, config.retransmission(), srtt, context.now, random);
+        Some(Self {
+            cookie,
+            offered,
+            private,
+            sai_b,
+            ni_b,
+            idii_b,
+            path,
+            renewal,
+            retransmit,
+            suspicion: None,
+            heard: false,
+        })
+    }
+
+    pub(crate) fn cookie(&self) -> InitiatorCookie {
+        self.cookie
+    }
+
+    pub(crate) fn path(&self) -> Path {
+        self.path
+    }
+
+    /// Checks message 2 and changes nothing.
+    ///
+    /// HASH_R needs no g^xy: a forger costs a hash, not an exponentiation.
+    pub(crate) fn verify(
+        &self,
+        provider: &CryptoProvider,
+        config: &PeerConfig,
+        message: &Message<'_>,
+        octets: &[u8],
+    ) -> Result<Verified, PhaseOneError> {
+        let header = message.header();
+        let payloads = message.payloads()?;
+        trace::received(header, &payloads);
+        let sa = SecurityAssociation::decode(payloads.exactly_one(PayloadType::SECURITY_ASSOCIATION)?.body())?;
+        let g_xr = payloads.exactly_one(PayloadType::KEY_EXCHANGE)?.body();
+        let nr_b = payloads.exactly_one(PayloadType::NONCE)?.body();
+        let idir_b = payloads.exactly_one(PayloadType::IDENTIFICATION)?.body();
+        let hash_r = payloads.exactly_one(PayloadType::HASH)?.body();
+        crate::wire::Nonce::decode(nr_b)?;
+
+        let (proposal, theirs) = offer::chosen(&sa, &self.offered).ok_or(PhaseOneError::AnswerNotOffered)?;
+        let hash = provider.hash(proposal.hash()).ok_or(PhaseOneError::UnsupportedAlgorithm)?;
+        check_identity(config.remote(), idir_b)?;
+
+        let cookies = CookiePair::new(self.cookie, header.cookies().responder());
+        let skeyid = Skeyid::from_pre_shared_key(hash, config.psk().as_slice(), &self.ni_b, nr_b);
+        let inputs = ExchangeInputs {
+            g_xi: self.private.public(),
+            g_xr,
+            cookies,
+            sai_b: &self.sai_b,
+            idii_b: &self.idii_b,
+            idir_b,
+        };
+        if !skeyid.hash_r(&inputs).verify(hash_r) {
+            return Err(PhaseOneError::PskMismatch);
+        }
+        let g_xy = self.private.agree(g_xr).map_err(|_| PhaseOneError::AnswerNotOffered)?;
+        let keys = skeyid.session_keys(&g_xy, cookies);
+        let cipher = message_cipher(provider, &proposal, &keys).ok_or(PhaseOneError::UnsupportedAlgorithm)?;
+        Ok(Verified {
+            cookies,
+            proposal,
+            lifetime: theirs.map_or(config.ike_lifetime(), |theirs| theirs.min(config.ike_lifetime())),
+            g_xr: g_xr.to_vec(),
+            idir_b: idir_b.to_vec(),
+            traversal: self.traversal(config, &payloads, &NatHasher::new(hash, cookies)),
+            capabilities: capabilities(&payloads),
+            keys,
+            cipher,
+            skeyid,
+            fingerprint: Fingerprint::of(octets),
+        })
+    }
+
+    fn traversal(&self, config: &PeerConfig, payloads: &Payloads<'_>, hasher: &NatHasher) -> Traversal {
+        let dialect = NatTraversal::choose(payloads);
+        let nat = dialect.map_or_else(Default::default, |dialect| {
+            dialect.detect(payloads, hasher, &[self.path.local], &[self.path.remote])
+        });
+        let forced = config.encapsulation() == Encapsulation::Always;
+        Traversal { dialect, nat, encapsulated: dialect.is_some() && (nat.any() || forced) }
+    }
+
+    /// Completes the exchange: message 3 is sent, from the NAT port on if a NAT was found.
+    pub(crate) fn establish(
+        self,
+        context: &mut Context<'_>,
+        config: &PeerConfig,
+        verified: Verified,
+        initial_contact: bool,
+    ) -> Completed {
+        let Verified { cookies, traversal, .. } = verified;
+        let path = float(self.path, context, config, traversal);
+        let inputs = ExchangeInputs {
+            g_xi: self.private.public(),
+            g_xr: &verified.g_xr,
+            cookies,
+            sai_b: &self.sai_b,
+            idii_b: &self.idii_b,
+            idir_b: &verified.idir_b,
+        };
+        let hash_i = verified.skeyid.hash_i(&inputs);
+        let hash = verified.keys.hash();
+        let mut payloads = PayloadChain::new();
+        payloads.push(PayloadType::HASH, &hash_i);
+        if let Some(dialect) = traversal.dialect {
+            let feign = config.encapsulation() == Encapsulation::Always;
+            let random: Option<&dyn SecureRandom> = feign.then(|| context.random());
+            let ends = (path.local, path.remote);
+            dialect.push_payloads(&mut payloads, &NatHasher::new(hash, cookies), ends, random);
+        }
+        if initial_contact {
+            let spi = cookies.octets();
+            let notification = Notification::new(ProtocolId::ISAKMP, NotifyType::INITIAL_CONTACT, &spi, &[]);
+            payloads.push(PayloadType::NOTIFICATION, &notification.encode());
+        }
+        let header = Header::new(cookies, ExchangeType::AGGRESSIVE, MessageId::PHASE_ONE);
+        let header = header.with_flags(Flags::ENCRYPTION);
+        trace::sent(&header, &payloads);
+        let iv = Iv::phase_one(hash, verified.cipher.block_len(), self.private.public(), &verified.g_xr);
+        let (message, base_iv) = match verified.cipher.encrypt(&iv, payloads.octets()) {
+            Ok((body, next)) => (header.encode_message(payloads.first(), &body), next),
+            // Cannot happen for an IV made for this cipher; RFC 2409 section 5.4 allows message 3 in clear.
+            Err(_) => (header.with_flags(Flags::NONE).encode_clear(&payloads), iv),
+        };
+        let contents = context.output.send(path.local, path.remote, message);
+        Completed {
+            negotiated: Negotiated {
+                cookies,
+                role: Role::Initiator,
+                proposal: verified.proposal,
+                keys: verified.keys,
+                cipher: verified.cipher,
+                base_iv,
+                path,
+                traversal,
+                capabilities: verified.capabilities,
+                lifetime: verified.lifetime,
+            },
+            third_message: ThirdMessage { contents, answers: verified.fingerprint, repeats: 0 },
+            round_trip: self.retransmit.round_trip(context.now),
+            renewal: self.renewal,
+        }
+    }
+
+    /// Keeps the most telling reason to fail, in case nothing better comes. `true` if it tells more than before.
+    pub(crate) fn suspect(&mut self, error: PhaseOneError) -> bool {
+        self.heard = true;
+        let telling = |error: &PhaseOneError| match error {
+            PhaseOneError::PskMismatch => 4,
+            PhaseOneError::IdentityMismatch { .. } => 3,
+            PhaseOneError::NoProposalChosen { .. } => 2,
+            _ => 1,
+        };
+        if self.suspicion.as_ref().is_none_or(|known| telling(known) < telling(&error)) {
+            self.suspicion = Some(error);
+            return true;
+        }
+        false
+    }
+
+    /// Why the exchange has failed, once it has timed out.
+    pub(crate) fn into_error(self, now: Instant) -> PhaseOneError {
+        self.suspicion.unwrap_or_else(|| PhaseOneError::TimedOut {
+            attempts: self.retransmit.attempts(),
+            elapsed: now.saturating_duration_since(self.retransmit.started()),
+            heard: self.heard,
+        })
+    }
+}
+
+/// The proposals that share the group of the first one: the group has to be known before the offer is answered.
+fn offerable(context: &Context<'_>, config: &PeerConfig) -> Vec<IkeProposal> {
+    let supported = config.ike_proposals().iter().filter(|proposal| context.config.supports_ike(proposal));
+    let mut group: Option<GroupNumber> = None;
+    supported.filter(|proposal| *group.get_or_insert_with(|| proposal.group()) == proposal.group()).copied().collect()
+}
+
+fn check_identity(expected: &Identity, idir_b: &[u8]) -> Result<(), PhaseOneError> {
+    let received = Identity::decode(idir_b).map_err(|error| match error {
+        DatagramError::Malformed(error) => PhaseOneError::Malformed(error),
+        _ => PhaseOneError::AnswerNotOffered,
+    })?;
+    if received == *expected {
+        Ok(())
+    } else {
+        Err(PhaseOneError::IdentityMismatch { expected: expected.clone(), received })
+    }
+}
+
+/// RFC 3947 section 4: with a NAT on the way, message 3 and everything after it use the NAT ports.
+fn float(path: Path, context: &Context<'_>, config: &PeerConfig, traversal: Traversal) -> Path {
+    let nat_port = context.config.nat_port();
+    if !traversal.encapsulated || path.local.port() == nat_port {
+        return path;
+    }
+    let mut path = path;
+    path.local.set_port(nat_port);
+    path.remote.set_port(config.remote_nat_port());
+    path
+}
+
+/// What the peer's vendor IDs promise.
+pub(crate) fn capabilities(payloads: &Payloads<'_>) -> Capabilities {
+    let mut capabilities = Capabilities::default();
+    for payload in payloads.of_type(PayloadType::VENDOR_ID) {
+        match VendorId::new(payload.body()).vendor() {
+            Some(Vendor::DeadPeerDetection) => capabilities.dead_peer_detection = true,
+            Some(Vendor::Fragmentation) => capabilities.fragmentation = true,
+            _ => {}
+        }
+    }
+    capabilities
+}
+
+/// The cipher of a proposal under the keys of the exchange.
+pub(crate) fn message_cipher(
+    provider: &CryptoProvider,
+    proposal: &IkeProposal,
+    keys: &crate::crypto::SessionKeys,
+) -> Option<MessageCipher> {
+    let cipher = provider.cipher(proposal.encryption())?;
+    let len = cipher.key_lengths().octets(proposal.key_bits())?;
+    MessageCipher::new(cipher, keys.cipher_key(len)).ok()
+}

@@ -1,0 +1,323 @@
+//! Our side of an aggressive mode that the peer began.
+//!
+//! Message 2 needs no modular exponentiation: g^xr was prepared, and SKEYID and HASH_R do not depend on g^xy
+//! (RFC 2409 section 5). That one is computed once message 3 has come back from where message 2 went.
+
+use alloc::sync::Arc;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+use super::NONCE_LEN;
+use super::aggressive_initiator::{capabilities, message_cipher};
+use super::nat_detection::{NatHasher, NatTraversal};
+use super::offer::{self, Choice};
+use crate::config::{Encapsulation, EndpointConfig, Identity, IkeProposal, PeerConfig};
+use crate::cookie::{CookiePair, InitiatorCookie, ResponderCookie};
+use crate::crypto::{
+    CryptoProvider, Digest, ExchangeInputs, Iv, MessageCipher, PrivateValue, SecureRandom, SessionKeys, Skeyid,
+};
+use crate::error::{DatagramError, Mismatch};
+use crate::event::Role;
+use crate::isakmp_sa::{Capabilities, Fingerprint, Negotiated, Path, Traversal};
+use crate::limits::MESSAGE_2_REPEATS;
+use crate::message_id::MessageId;
+use crate::time::Instant;
+use crate::trace;
+use crate::wire::numbers::{ExchangeType, NotifyType, PayloadType, ProtocolId};
+use crate::wire::{DecodeError, Header, Message, Nonce, Notification, PayloadChain, Payloads, SecurityAssociation};
+use crate::wire::{KeyExchange, VendorId};
+
+/// Message 1, decoded, with nothing kept of it yet.
+pub(crate) struct FirstMessage<'a> {
+    cookie: InitiatorCookie,
+    payloads: Payloads<'a>,
+    offer: SecurityAssociation<'a>,
+    sai_b: &'a [u8],
+    g_xi: &'a [u8],
+    ni_b: &'a [u8],
+    idii_b: &'a [u8],
+    pub(crate) identity: Identity,
+}
+
+impl<'a> FirstMessage<'a> {
+    pub(crate) fn decode(message: &Message<'a>) -> Result<Self, DatagramError> {
+        let cookie = message.header().cookies().initiator();
+        if cookie.is_zero() {
+            return Err(DecodeError::BadValue { what: "initiator cookie" }.into());
+        }
+        let payloads = message.payloads()?;
+        let sai_b = payloads.exactly_one(PayloadType::SECURITY_ASSOCIATION)?.body();
+        let g_xi = payloads.exactly_one(PayloadType::KEY_EXCHANGE)?.body();
+        let ni_b = payloads.exactly_one(PayloadType::NONCE)?.body();
+        let idii_b = payloads.exactly_one(PayloadType::IDENTIFICATION)?.body();
+        Nonce::decode(ni_b)?;
+        KeyExchange::decode(g_xi)?;
+        Ok(Self {
+            cookie,
+            payloads,
+            offer: SecurityAssociation::decode(sai_b)?,
+            sai_b,
+            g_xi,
+            ni_b,
+            idii_b,
+            identity: Identity::decode(idii_b)?,
+        })
+    }
+
+    pub(crate) fn cookie(&self) -> InitiatorCookie {
+        self.cookie
+    }
+
+    /// Chooses from the offer. Needs no cryptography.
+    pub(crate) fn choose(&self, endpoint: &EndpointConfig, config: &PeerConfig) -> Result<Choice, Option<Mismatch>> {
+        let ours = config.ike_proposals().iter().copied();
+        offer::choose(&self.offer, ours.filter(|proposal| endpoint.supports_ike(proposal)))
+    }
+
+    /// Whether the peer's value has the length of the group. The rest is seen when it is used.
+    pub(crate) fn fits(&self, provider: &CryptoProvider, proposal: &IkeProposal) -> bool {
+        provider.group(proposal.group()).is_some_and(|group| group.public_len() == self.g_xi.len())
+    }
+}
+
+/// Message 2 is out; message 3 is awaited. All that is kept of an initiator that has not proved itself.
+#[derive(Debug)]
+pub(crate) struct AwaitingHashI {
+    pub(crate) cookies: CookiePair,
+    pub(crate) path: Path,
+    pub(crate) identity: Identity,
+    pub(crate) config: Arc<PeerConfig>,
+    pub(crate) began: Instant,
+    /// Of message 1.
+    first: Fingerprint,
+    second: Bytes,
+    repeats: u8,
+    /// A message 3 that did not verify was reported.
+    pub(crate) reported: bool,
+    proposal: IkeProposal,
+    lifetime: Duration,
+    private: Arc<dyn PrivateValue>,
+    g_xi: Vec<u8>,
+    skeyid: Skeyid,
+    /// HASH_I as it has to be.
+    hash_i: Digest,
+    dialect: Option<NatTraversal>,
+    capabilities: Capabilities,
+    /// Made when the first message 3 comes, and kept for the next one in case that was forged.
+    keys: OnceLock<Option<Keys>>,
+}
+
+#[derive(Clone, Debug)]
+struct Keys {
+    session: SessionKeys,
+    cipher: MessageCipher,
+    iv: Iv,
+}
+
+/// A message 3 whose sender knows the pre-shared key.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    keys: Keys,
+    base_iv: Iv,
+    traversal: Traversal,
+    path: Path,
+    pub(crate) initial_contact: bool,
+}
+
+/// What message 2 is made from, besides message 1.
+pub(crate) struct Answer<'a> {
+    pub(crate) endpoint: &'a EndpointConfig,
+    pub(crate) config: Arc<PeerConfig>,
+    pub(crate) choice: Choice,
+    pub(crate) private: Arc<dyn PrivateValue>,
+    pub(crate) path: Path,
+    pub(crate) now: Instant,
+}
+
+impl AwaitingHashI {
+    /// Answers message 1. Returns what to keep and message 2, without framing. `None` if the provider lacks the hash.
+    pub(crate) fn begin(first: &FirstMessage<'_>, octets: &[u8], answer: Answer<'_>) -> Option<(Self, Vec<u8>)> {
+        let Answer { endpoint, config, choice, private, path, now } = answer;
+        let provider = endpoint.provider();
+        let random = &*provider.secure_random;
+        let hash = provider.hash(choice.proposal.hash())?;
+        let cookies = CookiePair::new(first.cookie, ResponderCookie::generate(random, endpoint.shard()));
+        let mut nr_b = vec![0; NONCE_LEN];
+        random.fill(&mut nr_b);
+        let idir_b = config.local().encode();
+        let skeyid = Skeyid::from_pre_shared_key(hash, config.psk().as_slice(), first.ni_b, &nr_b);
+        let inputs = ExchangeInputs {
+            g_xi: first.g_xi,
+            g_xr: private.public(),
+            cookies,
+            sai_b: first.sai_b,
+            idii_b: first.idii_b,
+            idir_b: &idir_b,
+        };
+        let dialect = NatTraversal::choose(&first.payloads);
+
+        let mut payloads = PayloadChain::new();
+        payloads.push(PayloadType::SECURITY_ASSOCIATION, &choice.sa_body);
+        payloads.push(PayloadType::KEY_EXCHANGE, private.public());
+        payloads.push(PayloadType::NONCE, &nr_b);
+        payloads.push(PayloadType::IDENTIFICATION, &idir_b);
+        payloads.push(PayloadType::HASH, &skeyid.hash_r(&inputs));
+        payloads.push(PayloadType::VENDOR_ID, VendorId::DEAD_PEER_DETECTION.octets());
+        if let Some(dialect) = dialect {
+            payloads.push(PayloadType::VENDOR_ID, dialect.vendor_id().octets());
+            let feign = config.encapsulation() == Encapsulation::Always;
+            let random: Option<&dyn SecureRandom> = feign.then_some(random);
+            let ends = (path.local, path.remote);
+            dialect.push_payloads(&mut payloads, &NatHasher::new(hash, cookies), ends, random);
+        }
+        let header = Header::new(cookies, ExchangeType::AGGRESSIVE, MessageId::PHASE_ONE);
+        trace::sent(&header, &payloads);
+        let theirs = choice.lifetime;
+        let hash_i = skeyid.hash_i(&inputs);
+        let awaiting = Self {
+            cookies,
+            path,
+            identity: first.identity.clone(),
+            began: now,
+            first: Fingerprint::of(octets),
+            second: Bytes::new(),
+            repeats: 0,
+            reported: false,
+            proposal: choice.proposal,
+            lifetime: theirs.map_or(config.ike_lifetime(), |theirs| theirs.min(config.ike_lifetime())),
+            private,
+            g_xi: first.g_xi.to_vec(),
+            hash_i,
+            skeyid,
+            dialect,
+            capabilities: capabilities(&first.payloads),
+            keys: OnceLock::new(),
+            config,
+        };
+        Some((awaiting, header.encode_clear(&payloads)))
+    }
+
+    /// Keeps message 2 as it was sent.
+    pub(crate) fn sent(&mut self, second: Bytes) {
+        self.second = second;
+    }
+
+    /// Message 2 once more for a repeated message 1, a few times. Never on a timer: nobody has proved to be there.
+    pub(crate) fn repeat(&mut self, first: &[u8]) -> Result<Bytes, DatagramError> {
+        if Fingerprint::of(first) != self.first {
+            return Err(DatagramError::Unexpected);
+        }
+        if MESSAGE_2_REPEATS <= self.repeats {
+            return Err(DatagramError::LimitReached);
+        }
+        self.repeats += 1;
+        Ok(self.second.clone())
+    }
+
+    /// Whether g^xy has been computed.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.keys.get().is_some()
+    }
+
+    /// Checks message 3 and changes nothing, apart from remembering g^xy.
+    pub(crate) fn verify(
+        &self,
+        endpoint: &EndpointConfig,
+        message: &Message<'_>,
+        path: Path,
+    ) -> Result<Verified, DatagramError> {
+        // The port may change, RFC 3947 section 4; the address may not.
+        if path.remote.ip() != self.path.remote.ip() {
+            return Err(DatagramError::WrongSource);
+        }
+        let header = message.header();
+        if !header.flags().is_encrypted() {
+            // RFC 2409 section 5.4 leaves it open whether message 3 is encrypted.
+            let payloads = message.payloads()?;
+            self.check_hash(&payloads)?;
+            let keys = self.keys(endpoint.provider())?.clone();
+            let traversal = self.traversal(endpoint, &payloads, path, keys.session.hash());
+            trace::received(header, &payloads);
+            return Ok(Verified { base_iv: keys.iv, keys, traversal, path, initial_contact: false });
+        }
+        let keys = self.keys(endpoint.provider())?.clone();
+        let (plaintext, base_iv) =
+            keys.cipher.decrypt(&keys.iv, message.body()).map_err(|_| DatagramError::Undecryptable)?;
+        let payloads = Payloads::decode_padded(header.next_payload(), &plaintext)
+            .map_err(|_| DatagramError::Undecryptable)?;
+        self.check_hash(&payloads)?;
+        trace::received(header, &payloads);
+        let traversal = self.traversal(endpoint, &payloads, path, keys.session.hash());
+        Ok(Verified { base_iv, keys, traversal, path, initial_contact: has_initial_contact(&payloads) })
+    }
+
+    fn check_hash(&self, payloads: &Payloads<'_>) -> Result<(), DatagramError> {
+        let hash = payloads.exactly_one(PayloadType::HASH).map_err(|_| DatagramError::Undecryptable)?;
+        if self.hash_i.verify(hash.body()) { Ok(()) } else { Err(DatagramError::AuthenticationFailed) }
+    }
+
+    /// The keys, which cost the one exponentiation of this exchange.
+    fn keys(&self, provider: &CryptoProvider) -> Result<&Keys, DatagramError> {
+        let derive = || {
+            let g_xy = self.private.agree(&self.g_xi).ok()?;
+            let session = self.skeyid.session_keys(&g_xy, self.cookies);
+            let cipher = message_cipher(provider, &self.proposal, &session)?;
+            let iv = Iv::phase_one(session.hash(), cipher.block_len(), &self.g_xi, self.private.public());
+            Some(Keys { session, cipher, iv })
+        };
+        self.keys.get_or_init(derive).as_ref().ok_or(DatagramError::InvalidKeyExchange)
+    }
+
+    fn traversal(
+        &self,
+        endpoint: &EndpointConfig,
+        payloads: &Payloads<'_>,
+        path: Path,
+        hash: &'static dyn crate::crypto::Hash,
+    ) -> Traversal {
+        let Some(dialect) = self.dialect else {
+            return Traversal { dialect: None, nat: Default::default(), encapsulated: false };
+        };
+        let hasher = NatHasher::new(hash, self.cookies);
+        let ours = with_port(path.local, endpoint.ike_port());
+        let theirs = with_port(path.remote, STANDARD_IKE_PORT);
+        let nat = dialect.detect(payloads, &hasher, &[path.local, ours], &[path.remote, self.path.remote, theirs]);
+        let floated = path.local.port() == endpoint.nat_port();
+        let forced = self.config.encapsulation() == Encapsulation::Always;
+        Traversal { dialect: Some(dialect), nat, encapsulated: floated || nat.any() || forced }
+    }
+
+    /// Completes the exchange.
+    pub(crate) fn establish(self, verified: Verified) -> Negotiated {
+        Negotiated {
+            cookies: self.cookies,
+            role: Role::Responder,
+            proposal: self.proposal,
+            keys: verified.keys.session,
+            cipher: verified.keys.cipher,
+            base_iv: verified.base_iv,
+            path: verified.path,
+            traversal: verified.traversal,
+            capabilities: self.capabilities,
+            lifetime: self.lifetime,
+        }
+    }
+}
+
+const STANDARD_IKE_PORT: u16 = 500;
+
+fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
+}
+
+fn has_initial_contact(payloads: &Payloads<'_>) -> bool {
+    let notifications = payloads.of_type(PayloadType::NOTIFICATION);
+    notifications.filter_map(|payload| Notification::decode(payload.body()).ok()).any(|notification| {
+        notification.notify_type() == NotifyType::INITIAL_CONTACT
+            && matches!(notification.protocol(), ProtocolId::ISAKMP | ProtocolId(0))
+    })
+}

@@ -1,0 +1,71 @@
+//! Identities of phase 1 on the wire, RFC 2407 section 4.6.2.
+
+use crate::config::Identity;
+use crate::error::DatagramError;
+use crate::wire::numbers::IdentificationType;
+use crate::wire::{DecodeError, Identification};
+
+impl Identity {
+    /// The body of the Identification payload. Protocol and port are zero.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let (id_type, data) = match self {
+            Self::Address(address) => return Identification::address(*address).encode(),
+            Self::Fqdn(name) => (IdentificationType::FQDN, name.as_bytes()),
+            Self::UserFqdn(name) => (IdentificationType::USER_FQDN, name.as_bytes()),
+            Self::KeyId(octets) => (IdentificationType::KEY_ID, octets.as_slice()),
+        };
+        let header = [id_type.0, 0, 0, 0];
+        [&header[..], data].concat()
+    }
+
+    /// Reads the body of an Identification payload.
+    ///
+    /// # Errors
+    ///
+    /// [`DatagramError::Malformed`] for names that are no text, for a protocol and port that phase 1 does not allow,
+    /// and for lengths beyond [`Identity::MAX_LEN`]; [`DatagramError::Refused`] for types that are no identity here.
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, DatagramError> {
+        let id = Identification::decode(body)?;
+        if !id.is_phase_one() {
+            return Err(DecodeError::BadValue { what: "Identification protocol and port" }.into());
+        }
+        if let Some(address) = id.as_address() {
+            return Ok(Self::Address(address));
+        }
+        if Self::MAX_LEN < id.data().len() {
+            return Err(DecodeError::BadLength { what: "Identification" }.into());
+        }
+        let text = || {
+            let text = core::str::from_utf8(id.data()).map(str::to_owned);
+            text.map_err(|_| DecodeError::BadValue { what: "Identification" })
+        };
+        match id.id_type() {
+            IdentificationType::FQDN => Ok(Self::Fqdn(text()?)),
+            IdentificationType::USER_FQDN => Ok(Self::UserFqdn(text()?)),
+            IdentificationType::KEY_ID => Ok(Self::KeyId(id.data().to_vec())),
+            _ => Err(DatagramError::Refused),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_survives_a_round_trip() {
+        for text in ["198.18.2.2", "2001:db8::1", "hub", "b@example.org", "keyid:0x00ff"] {
+            let identity: Identity = text.parse().unwrap();
+            assert_eq!(Identity::decode(&identity.encode()), Ok(identity));
+        }
+    }
+
+    #[test]
+    fn names_that_are_no_text_are_malformed() {
+        let malformed = DatagramError::Malformed(DecodeError::BadValue { what: "Identification" });
+        assert_eq!(Identity::decode(&[2, 0, 0, 0, 0xff, 0xfe]), Err(malformed));
+        assert_eq!(Identity::decode(&[4, 0, 0, 0, 10, 0, 0, 0, 255, 0, 0, 0]), Err(DatagramError::Refused));
+        assert!(Identity::decode(&[2, 17, 0x01, 0xf4, b'a']).is_ok());
+        assert!(Identity::decode(&[2, 6, 0, 80, b'a']).is_err());
+    }
+}
