@@ -8,6 +8,7 @@
 //! --example seeds` writes the seeds into the corpus.
 
 mod esp;
+mod ike_machine;
 mod ike_wire;
 mod ntp;
 mod null_crypto;
@@ -15,6 +16,7 @@ pub mod seeds;
 mod steps;
 
 pub use esp::{esp_encapsulation, esp_inner_packet, esp_open};
+pub use ike_machine::{ike_initiator, ike_inside, ike_responder};
 pub use ike_wire::{
     ike_attributes, ike_delete, ike_fragment, ike_identification, ike_message, ike_notification,
     ike_sa,
@@ -33,8 +35,11 @@ pub const TARGETS: &[Target] = &[
     ("ike_delete", ike_delete),
     ("ike_fragment", ike_fragment),
     ("ike_identification", ike_identification),
+    ("ike_initiator", ike_initiator),
+    ("ike_inside", ike_inside),
     ("ike_message", ike_message),
     ("ike_notification", ike_notification),
+    ("ike_responder", ike_responder),
     ("ike_sa", ike_sa),
     ("ntp_association", ntp_association),
     ("ntp_extensions", ntp_extensions),

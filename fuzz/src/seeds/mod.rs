@@ -4,6 +4,7 @@
 
 mod esp;
 mod ike;
+mod ike_machine;
 mod ntp;
 
 /// One seed.
@@ -31,7 +32,13 @@ impl Seed {
 /// Every seed.
 #[must_use]
 pub fn all() -> Vec<Seed> {
-    [ike::seeds(), esp::seeds(), ntp::seeds()].concat()
+    [
+        ike::seeds(),
+        ike_machine::seeds(),
+        esp::seeds(),
+        ntp::seeds(),
+    ]
+    .concat()
 }
 
 /// A string as [`Steps`](crate::steps::Steps) reads one.
