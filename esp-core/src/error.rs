@@ -133,6 +133,9 @@ pub enum SealError {
     /// Every sequence number has been used; the SA can only be replaced.
     #[error("sequence numbers exhausted")]
     SequenceExhausted,
+    /// The reservation has fewer sequence numbers left than packets came.
+    #[error("reservation of sequence numbers spent")]
+    ReservationSpent,
     /// The cipher refused: the packet is longer than it can take.
     #[error("packet refused by the cipher")]
     Refused,

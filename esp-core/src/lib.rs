@@ -22,7 +22,10 @@ mod suite;
 pub use crypto::CryptoProvider;
 pub use error::{OpenError, SaError, SealError};
 pub use replay::{ReplayWindow, WindowSize};
-pub use sa::{InboundSa, Opened, OutboundSa, SaParameters, SaParametersBuilder, Usage};
+pub use sa::{
+    Authentic, Authenticator, Drops, InboundSa, OpenSlot, Opened, OutboundSa, Reservation,
+    SaParameters, SaParametersBuilder, SealSlot, Usage,
+};
 pub use sad::Sad;
 pub use selector::Selector;
 pub use spd::{Policy, Spd};

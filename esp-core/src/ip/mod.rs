@@ -4,6 +4,7 @@ mod checksum;
 mod packet;
 mod udp;
 
+pub use crate::error::IpError;
 pub use packet::{InnerPacket, MAX_EXTENSION_HEADERS};
 pub use udp::{Dscp, UdpDatagram, udp_packet};
 

@@ -27,7 +27,7 @@ pub struct InnerPacket {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Fragment {
     /// Whole, and to stay so: IPv4 with DF, or IPv6.
-    DontFragment,
+    Unfragmentable,
     /// Whole.
     Whole,
     /// The first piece, with the upper-layer header.
@@ -106,7 +106,7 @@ impl InnerPacket {
     /// Whether routers must not fragment the packet: IPv4 with DF set, and IPv6 always.
     #[must_use]
     pub const fn dont_fragment(&self) -> bool {
-        self.source.is_ipv6() || matches!(self.fragment, Fragment::DontFragment)
+        self.source.is_ipv6() || matches!(self.fragment, Fragment::Unfragmentable)
     }
 
     /// Length of the packet as its header has it.
@@ -196,7 +196,7 @@ impl InnerPacket {
 /// RFC 791 section 3.1: reserved bit, DF, MF, 13 bits of offset.
 const fn fragment_v4(word: u16) -> Fragment {
     match (word & 0x1FFF, word & 0x2000 != 0, word & 0x4000 != 0) {
-        (0, false, true) => Fragment::DontFragment,
+        (0, false, true) => Fragment::Unfragmentable,
         (0, false, false) => Fragment::Whole,
         (0, true, _) => Fragment::First,
         _ => Fragment::Later,
@@ -215,7 +215,7 @@ impl ExtensionChain {
         let mut chain = Self {
             protocol: first,
             len: 0,
-            fragment: Fragment::DontFragment,
+            fragment: Fragment::Unfragmentable,
         };
         for _ in 0..=MAX_EXTENSION_HEADERS {
             let rest = payload.get(chain.len..).ok_or(IpError::Truncated)?;
@@ -268,7 +268,7 @@ impl ExtensionChain {
 const fn fragment_v6(word: u16) -> Fragment {
     match (word >> 3, word & 1) {
         // An "atomic" fragment is a whole packet, RFC 6946.
-        (0, 0) => Fragment::DontFragment,
+        (0, 0) => Fragment::Unfragmentable,
         (0, _) => Fragment::First,
         _ => Fragment::Later,
     }

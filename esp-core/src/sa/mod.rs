@@ -1,10 +1,19 @@
 //! Running SAs: one object seals, another opens, and the two can live on different cores.
 
+mod authenticator;
 mod inbound;
 mod outbound;
+mod reservation;
+mod seal_key;
+mod slot;
+mod usage;
 
-pub use inbound::{InboundSa, Opened};
-pub use outbound::{OutboundSa, Usage};
+pub use authenticator::{Authentic, Authenticator};
+pub use inbound::{Drops, InboundSa, Opened};
+pub use outbound::OutboundSa;
+pub use reservation::Reservation;
+pub use slot::{OpenSlot, SealSlot};
+pub use usage::Usage;
 
 use core::fmt;
 
@@ -14,7 +23,8 @@ use crate::selector::Selector;
 use crate::spi::Spi;
 use crate::suite::EspSuite;
 
-/// What one direction of a negotiated IPsec SA comes to; from it [`OutboundSa`] or [`InboundSa`] is made.
+/// What one direction of a negotiated IPsec SA comes to; an [`OutboundSa`] or [`InboundSa`] is made
+/// from it.
 ///
 /// Invariant: the key material is as long as the suite takes it.
 #[derive(Clone, Copy)]
@@ -28,25 +38,26 @@ pub struct SaParameters<'a> {
 }
 
 impl<'a> SaParameters<'a> {
-    /// Starts from what every SA needs. `keymat` is the KEYMAT of this direction (RFC 2409 section 5.5): the cipher's key, its salt if it has one, then the
-    /// integrity key. `selector` is what was negotiated, as this side sees it.
-    #[must_use]
+    /// Starts from what every SA needs.
+    ///
+    /// `keymat` is the KEYMAT of this direction (RFC 2409 section 5.5): the cipher's key, its salt if
+    /// it has one, then the integrity key. `selector` is what was negotiated, as this side sees it.
     pub fn builder(
         spi: Spi,
         suite: EspSuite,
         keymat: &'a [u8],
         selector: Selector,
     ) -> SaParametersBuilder<'a> {
-        SaParametersBuilder {
-            parameters: Self {
-                spi,
-                suite,
-                keymat,
-                selector,
-                window: WindowSize::default(),
-                last_sequence: 0,
-            },
-        }
+        let window = WindowSize::default();
+        let parameters = Self {
+            spi,
+            suite,
+            keymat,
+            selector,
+            window,
+            last_sequence: 0,
+        };
+        SaParametersBuilder { parameters }
     }
 
     /// The SPI that the receiver chose.
@@ -84,15 +95,18 @@ pub struct SaParametersBuilder<'a> {
 }
 
 impl<'a> SaParametersBuilder<'a> {
-    /// How far behind the highest sequence number a packet may come in. Default: 1024 packets. Only for [`InboundSa`].
+    /// How far behind the highest sequence number a packet may come in. Default: 1024 packets. Only
+    /// for [`InboundSa`].
     pub const fn replay_window(mut self, window: WindowSize) -> Self {
         self.parameters.window = window;
         self
     }
 
-    /// The last sequence number that the SA has seen or sent. Default: zero, the SA is new.
+    /// The last sequence number that the SA has sent, or the highest that it has received. Default:
+    /// zero, the SA is new.
     ///
-    /// For an SA that moves between processes. Never set it lower than it was: a number that is used twice gives two packets the same IV.
+    /// For an SA that moves between processes. Never set it lower than it was: a number that is used
+    /// twice gives two packets one IV.
     pub const fn last_sequence(mut self, sequence: u64) -> Self {
         self.parameters.last_sequence = sequence;
         self
@@ -104,10 +118,8 @@ impl<'a> SaParametersBuilder<'a> {
     ///
     /// [`SaError::KeymatLength`] unless the key material is as long as the suite takes it.
     pub const fn build(self) -> Result<SaParameters<'a>, SaError> {
-        let (expected, got) = (
-            self.parameters.suite.keymat_len(),
-            self.parameters.keymat.len(),
-        );
+        let expected = self.parameters.suite.keymat_len();
+        let got = self.parameters.keymat.len();
         if expected == got {
             Ok(self.parameters)
         } else {
