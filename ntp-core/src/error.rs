@@ -152,9 +152,6 @@ pub enum Unusable {
     /// The request was sent to wake a path up, and may have waited for it ([`Purpose::Trigger`](crate::Purpose::Trigger)).
     #[error("request was a trigger, not a measurement")]
     Trigger,
-    /// A symmetric packet that answers one of ours for the second time.
-    #[error("answers a packet that was answered before")]
-    Repeated,
     /// A packet from a symmetric peer that has not heard us yet: it answers nothing, but its timestamps are kept to answer it.
     #[error("peer has not heard this side yet")]
     NotHeard,
@@ -189,11 +186,45 @@ impl Unusable {
             Self::Unsynchronised | Self::Kiss(_) => Some(6),
             Self::ReferenceTime | Self::RootDistance => Some(7),
             Self::Trigger
-            | Self::Repeated
             | Self::NotHeard
             | Self::DelayUnknown
             | Self::ClockStepped
             | Self::DelayTooLong => None,
+        }
+    }
+}
+
+/// Why an association is not fit to be selected.
+#[derive(Clone, Copy, Debug, Eq, Error, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Unfit {
+    /// It has no sample yet.
+    #[error("no sample yet")]
+    NoSample,
+    /// TEST10: the server's last packet said that its clock is not set.
+    #[error("server is not synchronised")]
+    Unsynchronised,
+    /// TEST11: the root distance is above the maximum.
+    #[error("root distance is above the maximum")]
+    Distance,
+    /// TEST12: the server takes its time from us.
+    #[error("server takes its time from this host")]
+    Loop,
+    /// TEST13: none of the last eight measurements gave a sample.
+    #[error("server is unreachable")]
+    Unreachable,
+}
+
+impl Unfit {
+    /// The number of the test that failed, if it has one.
+    #[must_use]
+    pub const fn test(&self) -> Option<u8> {
+        match self {
+            Self::NoSample => None,
+            Self::Unsynchronised => Some(10),
+            Self::Distance => Some(11),
+            Self::Loop => Some(12),
+            Self::Unreachable => Some(13),
         }
     }
 }

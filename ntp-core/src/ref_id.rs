@@ -1,7 +1,10 @@
 //! Where a server takes its time from, in four octets.
 
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
+
+use crate::crypto::CryptoProvider;
+use crate::mac::MacKind;
 
 /// The reference identifier of a packet header, RFC 5905 section 7.3.
 ///
@@ -26,6 +29,21 @@ impl ReferenceId {
     #[must_use]
     pub const fn from_ipv4(address: Ipv4Addr) -> Self {
         Self(address.octets())
+    }
+
+    /// The identifier of a source with that address; above IPv4 it takes an MD5 digest, which the provider may lack.
+    #[must_use]
+    pub fn from_address(address: IpAddr, provider: &CryptoProvider) -> Option<Self> {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Some(Self::from_ipv4(address)),
+            IpAddr::V6(address) => {
+                let digest = provider
+                    .mac(MacKind::Md5)?
+                    .key(&[])?
+                    .sign(&address.octets());
+                digest.as_ref().first_chunk().copied().map(Self)
+            }
+        }
     }
 
     /// Whether all four octets are printable ASCII or trailing zeros.
@@ -60,6 +78,17 @@ impl fmt::Debug for ReferenceId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "rustcrypto")]
+    #[test]
+    fn ipv6_addresses_are_digested() {
+        let provider = crate::crypto::rustcrypto::provider();
+        // MD5 of fifteen zero octets and a one, computed with Python's hashlib.
+        let id = ReferenceId::from_address("::1".parse().unwrap(), &provider);
+        assert_eq!(id, Some(ReferenceId([0xcf, 0x40, 0x4d, 0xc8])));
+        let id = ReferenceId::from_address("::ffff:10.61.3.26".parse().unwrap(), &provider);
+        assert_eq!(id, Some(ReferenceId([10, 61, 3, 26])));
+    }
 
     #[test]
     fn letters_print_as_letters_and_addresses_as_addresses() {

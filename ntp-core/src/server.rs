@@ -9,7 +9,7 @@ use crate::crypto::{SecureRandom, random_u64};
 use crate::datagram::{Datagram, Transmit};
 use crate::error::{AuthenticationError, DecodeError, Refusal};
 use crate::kiss::KissCode;
-use crate::mac::{KeyTable, SymmetricKey};
+use crate::mac::{KeyId, KeyTable, SymmetricKey};
 use crate::message::{Authenticator, Encoded, Message};
 use crate::packet::{LeapIndicator, Mode, Packet, Stratum, Version};
 use crate::rate_limit::{RateLimit, RateLimiter, Verdict};
@@ -50,6 +50,11 @@ impl ServerConfig {
     pub fn keys(mut self, keys: KeyTable) -> Self {
         self.keys = keys;
         self
+    }
+
+    /// The key with that identifier.
+    pub(crate) fn key(&self, id: KeyId) -> Option<&SymmetricKey> {
+        self.keys.get(id)
     }
 
     /// Who is served. Default: everybody.

@@ -7,7 +7,7 @@ use crate::packet::{LeapIndicator, Packet, Stratum};
 use crate::poll_interval::Precision;
 use crate::ref_id::ReferenceId;
 use crate::sample::DRIFT;
-use crate::timestamp::NtpTimestamp;
+use crate::timestamp::{NtpTimestamp, WireTimestamp};
 
 /// The system variables of RFC 5905 section 11.1 that travel in packet headers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,12 +79,19 @@ impl SystemVariables {
         packet.root_dispersion = NtpShort::from_duration(self.root_dispersion_at(now));
         if self.is_synchronised() {
             packet.stratum = self.stratum;
-            packet.reference_time = self.reference_time.unwrap_or(wall).wire();
+            packet.reference_time = self
+                .reference_time
+                .map_or_else(|| last_whole_second(wall), NtpTimestamp::wire);
         } else {
             packet.leap = LeapIndicator::Unsynchronised;
             packet.stratum = Stratum::UNSPECIFIED;
         }
     }
+}
+
+/// A time certainly not later than a transmit timestamp whose lowest bits are random.
+const fn last_whole_second(wall: NtpTimestamp) -> WireTimestamp {
+    WireTimestamp(wall.bits() & !0xFFFF_FFFF)
 }
 
 impl Default for SystemVariables {

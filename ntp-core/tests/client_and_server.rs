@@ -4,9 +4,10 @@
     reason = "the virtual clock needs an origin"
 )]
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
+use core::time::Duration;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ntp_core::crypto::rustcrypto::OsRandom;
 use ntp_core::{

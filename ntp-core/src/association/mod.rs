@@ -24,15 +24,18 @@ use self::symmetric::{Origin, Symmetric};
 use crate::config::{AssociationConfig, AssociationMode, DenialPolicy, Kick, Purpose, SourcePort};
 use crate::crypto::SecureRandom;
 use crate::datagram::{Datagram, Transmit};
-use crate::error::{Rejection, Unusable};
+use crate::duration::NtpDuration;
+use crate::error::{Rejection, Unfit, Unusable};
 use crate::event::{EndReason, Event};
 use crate::filter::{ClockFilter, PeerStatistics};
 use crate::kiss::KissCode;
 use crate::message::{Encoded, Message};
-use crate::packet::{Mode, Packet};
+use crate::packet::{Mode, Packet, Stratum};
 use crate::reach::Reach;
-use crate::sample::{Conditions, Exchange, Sample, check_header};
+use crate::ref_id::ReferenceId;
+use crate::sample::{Conditions, DRIFT, Exchange, Sample, check_header};
 use crate::schedule::uniform;
+use crate::select::{Candidate, MAX_DISTANCE};
 use crate::stats::Stats;
 use crate::system_variables::SystemVariables;
 use crate::timestamp::{NtpTimestamp, WireTimestamp};
@@ -41,6 +44,8 @@ use crate::timestamp::{NtpTimestamp, WireTimestamp};
 const MAX_TRANSMITS: usize = 8;
 /// Events that may wait to be read.
 const MAX_EVENTS: usize = 32;
+/// MINDISP: the least round trip that a root distance counts, in seconds.
+pub(crate) const MIN_DISPERSION: f64 = 0.005;
 /// Polls after which an ephemeral association that hears nothing ends.
 const EPHEMERAL_PATIENCE: u32 = 8;
 
@@ -108,6 +113,8 @@ pub struct Association {
     filter: ClockFilter,
     poller: Poller,
     last_sample: Option<Sample>,
+    /// Whether the server's last answer said that its clock is not set.
+    is_lost: bool,
     system: SystemVariables,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
@@ -146,6 +153,7 @@ impl Association {
             filter: ClockFilter::new(now, config.precision),
             poller,
             last_sample: None,
+            is_lost: false,
             system: SystemVariables {
                 precision: config.precision,
                 ..SystemVariables::UNSYNCHRONISED
@@ -312,6 +320,40 @@ impl Association {
         self.filter.output()
     }
 
+    /// What the selection wants to know, or why this server is not fit for it; RFC 5905 section 11.2.
+    ///
+    /// `own` are the reference identifiers of this host, which give a server away that takes its time from us.
+    ///
+    /// # Errors
+    ///
+    /// The first of TEST10 to TEST13 that fails.
+    pub fn candidate(&self, now: Instant, own: &[ReferenceId]) -> Result<Candidate, Unfit> {
+        let (Some(output), Some(sample)) = (self.filter.output(), &self.last_sample) else {
+            return Err(Unfit::NoSample);
+        };
+        if !self.reach.is_reachable() {
+            return Err(Unfit::Unreachable);
+        }
+        if self.is_lost {
+            return Err(Unfit::Unsynchronised);
+        }
+        if Stratum::PRIMARY < sample.stratum && own.contains(&sample.reference_id) {
+            return Err(Unfit::Loop);
+        }
+        let distance = root_distance(&output, sample, now);
+        let drift = DRIFT * self.poller.announced().duration().as_secs_f64();
+        if MAX_DISTANCE + drift <= distance {
+            return Err(Unfit::Distance);
+        }
+        let distance = NtpDuration::from_seconds_f64(distance);
+        Ok(Candidate::new(
+            output.offset,
+            distance,
+            output.jitter,
+            sample.stratum,
+        ))
+    }
+
     /// The last sample, with what the server said about itself.
     #[must_use]
     pub const fn last_sample(&self) -> Option<&Sample> {
@@ -323,6 +365,12 @@ impl Association {
         let now = self.advance(now);
         self.filter.clear(now);
         self.requests.clear();
+    }
+
+    /// Whether a datagram's addresses are those of this association.
+    #[must_use]
+    pub fn is_addressed(&self, datagram: &Datagram<'_>) -> bool {
+        self.check_addresses(datagram).is_ok()
     }
 
     /// Counters.
@@ -397,6 +445,7 @@ impl Association {
     ) -> Result<Reply, Rejection> {
         self.verify_broadcast(now, message)?;
         let outcome = self.note_broadcast(now, wall, message.packet());
+        self.is_lost = matches!(outcome, Err(Unusable::Unsynchronised));
         if let Ok(sample) = &outcome {
             self.shift_reach(now);
             self.take_sample(now, *sample);
@@ -465,6 +514,7 @@ impl Association {
         });
         self.mark_path();
         let outcome = self.judge(now, packet, &request, &exchange);
+        self.is_lost = matches!(outcome, Err(Unusable::Unsynchronised));
         match &outcome {
             Ok(sample) => {
                 self.note_volley_sample(now, sample);
@@ -496,9 +546,6 @@ impl Association {
     ) -> Result<Sample, Unusable> {
         if let Err(kiss @ Unusable::Kiss(_)) = check_header(packet) {
             return Err(kiss);
-        }
-        if request.answered {
-            return Err(Unusable::Repeated);
         }
         if request.purpose == Purpose::Trigger {
             return Err(Unusable::Trigger);
@@ -649,4 +696,17 @@ impl Association {
             self.raise(Event::Ended(reason));
         }
     }
+}
+
+/// lambda, RFC 5905 section 11.2: the greatest error relative to the reference clock, in seconds.
+fn root_distance(output: &PeerStatistics, sample: &Sample, now: Instant) -> f64 {
+    let round_trip = (sample.root_delay + output.delay)
+        .as_seconds_f64()
+        .max(MIN_DISPERSION);
+    let age = now.saturating_duration_since(output.at).as_secs_f64();
+    round_trip / 2.0
+        + sample.root_dispersion.as_seconds_f64()
+        + output.dispersion.as_seconds_f64()
+        + DRIFT * age
+        + output.jitter.as_seconds_f64()
 }
