@@ -51,3 +51,23 @@ impl fmt::Display for MessageId {
         write!(f, "{:08x}", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Zeros;
+
+    impl SecureRandom for Zeros {
+        fn fill(&self, octets: &mut [u8]) {
+            octets.fill(0);
+        }
+    }
+
+    #[test]
+    fn a_generated_id_is_never_that_of_phase_one() {
+        assert!(!MessageId::generate(&Zeros).is_zero());
+        assert!(MessageId::PHASE_ONE.is_zero());
+    }
+}

@@ -3,7 +3,7 @@
 
 mod every_payload;
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use ike_core::wire::numbers::{
     ExchangeType, IdentificationType, NotifyType, PayloadType, ProtocolId,

@@ -168,3 +168,80 @@ impl MessageCipher {
         Ok((buffer, next))
     }
 }
+
+#[cfg(all(test, feature = "rustcrypto"))]
+mod tests {
+    use super::*;
+    use crate::crypto::rustcrypto::AES_CBC;
+
+    fn cipher() -> MessageCipher {
+        MessageCipher::new(AES_CBC, SecretBytes::new(vec![7; 16])).unwrap()
+    }
+
+    fn iv() -> Iv {
+        Iv::from_slice(&[9; 16])
+    }
+
+    #[test]
+    fn padding_is_zeros_and_their_count() {
+        for (len, padding) in [
+            (1, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 14][..]),
+            (13, &[0, 0, 2]),
+            (14, &[0, 1]),
+            (15, &[0]),
+            (16, &[]),
+        ] {
+            let payloads = vec![0xaa; len];
+            let (ciphertext, _) = cipher().encrypt(&iv(), &payloads).unwrap();
+            let (plaintext, _) = cipher().decrypt(&iv(), &ciphertext).unwrap();
+            assert_eq!(plaintext, [&payloads, padding].concat());
+        }
+    }
+
+    #[test]
+    fn the_next_iv_is_the_last_block_on_either_side() {
+        let (ciphertext, sent) = cipher().encrypt(&iv(), &[1; 40]).unwrap();
+        let (_, received) = cipher().decrypt(&iv(), &ciphertext).unwrap();
+        assert_eq!(ciphertext.len(), 48);
+        assert_eq!(sent.as_slice(), &ciphertext[32..]);
+        assert_eq!(received, sent);
+    }
+
+    #[test]
+    fn what_is_no_ciphertext_is_refused() {
+        for len in [0, 1, 15, 17, 33] {
+            let refused = cipher().decrypt(&iv(), &vec![0; len]);
+            assert_eq!(refused, Err(CipherError::NotWholeBlocks), "{len} octets");
+        }
+        let refused = cipher().decrypt(&Iv::from_slice(&[0; 8]), &[0; 16]);
+        assert_eq!(refused, Err(CipherError::WrongIvLength));
+    }
+
+    #[test]
+    fn keys_have_the_lengths_of_the_cipher() {
+        for len in 0..40 {
+            let made = MessageCipher::new(AES_CBC, SecretBytes::new(vec![1; len]));
+            assert_eq!(made.is_ok(), [16, 24, 32].contains(&len), "{len} octets");
+        }
+    }
+
+    #[test]
+    fn the_key_length_attribute_is_required_or_forbidden() {
+        let aes = AES_CBC.key_lengths();
+        assert_eq!(aes.octets(Some(128)), Some(16));
+        assert_eq!(aes.octets(Some(256)), Some(32));
+        assert_eq!(aes.octets(None), None);
+        assert_eq!(aes.octets(Some(0)), None);
+        assert_eq!(aes.octets(Some(129)), None);
+        assert_eq!(KeyLengths::Fixed(24).octets(None), Some(24));
+        assert_eq!(KeyLengths::Fixed(24).octets(Some(192)), None);
+    }
+
+    #[test]
+    fn debug_does_not_show_the_key() {
+        assert_eq!(
+            format!("{:?}", cipher()),
+            "MessageCipher { cipher: AesCbc, key: SecretBytes(16 octets) }"
+        );
+    }
+}

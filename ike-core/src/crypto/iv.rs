@@ -63,3 +63,35 @@ impl Iv {
         iv
     }
 }
+
+#[cfg(all(test, feature = "rustcrypto"))]
+mod tests {
+    use super::*;
+    use crate::crypto::rustcrypto::SHA1;
+
+    #[test]
+    fn an_iv_is_as_long_as_a_block() {
+        let digest = SHA1.hash(&[b"left", b"right"]);
+        for block_len in [8, 16] {
+            let iv = Iv::phase_one(SHA1, block_len, b"left", b"right");
+            assert_eq!(iv.as_slice(), &digest[..block_len]);
+            let iv = iv.phase_two(SHA1, MessageId::new(1));
+            let expected = SHA1.hash(&[&digest[..block_len], &[0, 0, 0, 1]]);
+            assert_eq!(iv.as_slice(), &expected[..block_len]);
+        }
+    }
+
+    #[test]
+    fn each_exchange_has_its_own_iv() {
+        let base = Iv::from_slice(&[5; 16]);
+        let one = base.phase_two(SHA1, MessageId::new(1));
+        assert_ne!(one, base.phase_two(SHA1, MessageId::new(2)));
+        assert_eq!(one, base.phase_two(SHA1, MessageId::new(1)));
+    }
+
+    #[test]
+    fn too_few_octets_have_no_last_block() {
+        assert_eq!(Iv::last_block(&[1; 15], 16), None);
+        assert_eq!(Iv::last_block(&[1; 16], 16), Some(Iv::from_slice(&[1; 16])));
+    }
+}

@@ -45,3 +45,75 @@ impl SessionKeys {
         SecretBytes::new(keymat)
     }
 }
+
+#[cfg(all(test, feature = "rustcrypto"))]
+mod tests {
+    use super::*;
+    use crate::cookie::CookiePair;
+    use crate::crypto::Skeyid;
+    use crate::crypto::rustcrypto::SHA2_256;
+
+    fn keys() -> SessionKeys {
+        let skeyid = Skeyid::from_pre_shared_key(SHA2_256, b"key", b"ni", b"nr");
+        skeyid.session_keys(
+            &SharedSecret::new(vec![1; 32]),
+            CookiePair::from_octets([2; 16]),
+        )
+    }
+
+    fn inputs(g_xy: Option<&SharedSecret>) -> KeymatInputs<'_> {
+        let spi = Spi::new(0x0102_0304).unwrap();
+        KeymatInputs {
+            g_xy,
+            protocol: ProtocolId::ESP,
+            spi,
+            ni_b: b"ni",
+            nr_b: b"nr",
+        }
+    }
+
+    #[test]
+    fn keymat_follows_the_formula_block_by_block() {
+        let (keys, secret) = (keys(), SharedSecret::new(vec![7; 32]));
+        for g_xy in [None, Some(&secret)] {
+            let g_xy_octets = g_xy.map_or(&[][..], SharedSecret::as_slice);
+            let seed = [g_xy_octets, &[3, 1, 2, 3, 4], b"ni", b"nr"].concat();
+            let first = SHA2_256.prf(keys.skeyid_d(), &[&seed]);
+            let second = SHA2_256.prf(keys.skeyid_d(), &[&first, &seed]);
+            let third = SHA2_256.prf(keys.skeyid_d(), &[&second, &seed]);
+            let expected = [&first[..], &second, &third].concat();
+            for len in [0, 1, 20, 32, 36, 64, 68, 96] {
+                assert_eq!(keys.keymat(&inputs(g_xy), len).as_slice(), &expected[..len]);
+            }
+        }
+    }
+
+    #[test]
+    fn every_input_matters() {
+        let (keys, secret) = (keys(), SharedSecret::new(vec![7; 32]));
+        let base = keys.keymat(&inputs(None), 32);
+        let spi = Spi::new(0x0102_0305).unwrap();
+        let others = [
+            inputs(Some(&secret)),
+            KeymatInputs {
+                spi,
+                ..inputs(None)
+            },
+            KeymatInputs {
+                protocol: ProtocolId::AH,
+                ..inputs(None)
+            },
+            KeymatInputs {
+                ni_b: b"no",
+                ..inputs(None)
+            },
+            KeymatInputs {
+                nr_b: b"no",
+                ..inputs(None)
+            },
+        ];
+        for other in others {
+            assert_ne!(keys.keymat(&other, 32), base, "{other:?}");
+        }
+    }
+}

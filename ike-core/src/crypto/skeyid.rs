@@ -172,3 +172,82 @@ impl SessionKeys {
             .prf(&self.skeyid_a, &[&[0], &message_id.octets(), ni_b, nr_b])
     }
 }
+
+#[cfg(all(test, feature = "rustcrypto"))]
+mod tests {
+    use super::*;
+    use crate::crypto::rustcrypto::{SHA1, SHA2_256};
+
+    /// SKEYID_e of the recorded handshake in `tests/vectors_handshake.rs`.
+    const SKEYID_E: &str = "d1ebdcd918d45f727d033e1e43c6a3b59c2d92ed";
+
+    fn keys(hash: &'static dyn Hash, skeyid_e: Digest) -> SessionKeys {
+        let zero = Digest::new([0; 20]);
+        SessionKeys {
+            hash,
+            skeyid_d: zero.clone(),
+            skeyid_a: zero,
+            skeyid_e,
+        }
+    }
+
+    fn recorded() -> SessionKeys {
+        let octets: [u8; 20] = hex::decode(SKEYID_E).unwrap().try_into().unwrap();
+        keys(SHA1, Digest::new(octets))
+    }
+
+    #[test]
+    fn a_short_key_is_the_head_of_skeyid_e() {
+        assert_eq!(
+            hex::encode(recorded().cipher_key(16).as_slice()),
+            SKEYID_E[..32]
+        );
+        assert_eq!(hex::encode(recorded().cipher_key(20).as_slice()), SKEYID_E);
+    }
+
+    /// Expected values by another program from the formula of RFC 2409 appendix B.
+    #[test]
+    fn a_long_key_is_stretched_from_the_zero_octet() {
+        let expected = "d175cd3638d702a7c5962c995a607eeea0af6843217beeb0673d1b035aefd94621c6871b\
+                        39f70f2b14e76d907e530ce3ac19d884f4c3088f5779607e";
+        for len in [21, 24, 32, 60] {
+            let key = recorded().cipher_key(len);
+            assert_eq!(hex::encode(key.as_slice()), expected[..2 * len]);
+        }
+    }
+
+    #[test]
+    fn quick_mode_hashes_differ_by_message_id_and_place() {
+        let keys = keys(SHA2_256, Digest::new([1; 32]));
+        let id = MessageId::new(7);
+        assert_ne!(
+            keys.hash_1(id, b"payloads"),
+            keys.hash_1(MessageId::new(8), b"payloads")
+        );
+        assert_ne!(
+            keys.hash_1(id, b"payloads"),
+            keys.hash_2(id, b"nonce", b"payloads")
+        );
+        assert_ne!(keys.hash_3(id, b"ni", b"nr"), keys.hash_2(id, b"ni", b"nr"));
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        let skeyid = Skeyid::from_pre_shared_key(SHA1, b"key", b"ni", b"nr");
+        let secret = SharedSecret::new(vec![0xab; 128]);
+        let keys = skeyid.session_keys(&secret, CookiePair::from_octets([0; 16]));
+        assert_eq!(
+            format!("{skeyid:?}"),
+            "Skeyid { hash: SHA1, skeyid: Digest(20 octets) }"
+        );
+        assert_eq!(
+            format!("{keys:?}"),
+            "SessionKeys { hash: SHA1, skeyid_d: Digest(20 octets), \
+             skeyid_a: Digest(20 octets), skeyid_e: Digest(20 octets) }"
+        );
+        assert_eq!(
+            format!("{secret:?}"),
+            "SharedSecret(SecretBytes(128 octets))"
+        );
+    }
+}

@@ -153,6 +153,35 @@ mod tests {
         );
     }
 
+    /// Most vendor IDs are the MD5 of a text.
+    #[cfg(feature = "legacy")]
+    #[test]
+    fn vendor_ids_are_the_hashes_of_their_texts() {
+        for (text, id) in [
+            ("RFC 3947", VendorId::RFC_3947),
+            (
+                "draft-ietf-ipsec-nat-t-ike-03",
+                VendorId::NAT_TRAVERSAL_DRAFT_3,
+            ),
+            (
+                "draft-ietf-ipsec-nat-t-ike-02",
+                VendorId::NAT_TRAVERSAL_DRAFT_2,
+            ),
+            (
+                "draft-ietf-ipsec-nat-t-ike-02\n",
+                VendorId::NAT_TRAVERSAL_DRAFT_2_NEWLINE,
+            ),
+            (
+                "draft-ietf-ipsec-nat-t-ike-00",
+                VendorId::NAT_TRAVERSAL_DRAFT_0,
+            ),
+            ("FRAGMENTATION", VendorId::FRAGMENTATION),
+        ] {
+            let hash = crate::crypto::rustcrypto::MD5.hash(&[text.as_bytes()]);
+            assert_eq!(&id.octets()[..16], &hash[..], "{text}");
+        }
+    }
+
     #[test]
     fn debug_names_the_known_and_shows_the_unknown() {
         assert_eq!(format!("{:?}", VendorId::XAUTH), "VendorId(Xauth)");

@@ -59,7 +59,12 @@ fn walk(payload: &DecodedPayload<'_>) -> Result<(), DecodeError> {
         DecodedPayload::VendorId(id) => {
             let _ = id.vendor();
         }
-        _ => {}
+        DecodedPayload::Configuration(configuration) => {
+            let _ = configuration.attributes().iter().count();
+        }
+        other => {
+            let _ = format!("{other:?}");
+        }
     }
     Ok(())
 }
