@@ -242,12 +242,42 @@ pub enum IpError {
     /// Source and destination are of different families.
     #[error("source and destination are of different address families")]
     MixedFamilies,
+    /// It must not be cut into pieces.
+    #[error("fragmenting is not allowed")]
+    DontFragment,
+    /// No piece of a packet fits into packets of that length.
+    #[error("an MTU of {mtu} octets is too small")]
+    MtuTooSmall {
+        /// The length.
+        mtu: usize,
+    },
+    /// The buffer has no room for what is to be written.
+    #[error("buffer too short, {needed} octets needed")]
+    BufferTooShort {
+        /// Octets needed.
+        needed: usize,
+    },
     /// More than an IP packet can hold.
     #[error("payload of {len} octets is too long")]
     PayloadTooLong {
         /// Its length.
         len: usize,
     },
+}
+
+/// Why a packet is not answered with an ICMP error.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum IcmpError {
+    /// It must not be: it is an error itself, a later fragment, or of no single sender.
+    #[error("no error may be sent in answer")]
+    NotAllowed,
+    /// The gateway's address is of the other family.
+    #[error("packet and gateway are of different address families")]
+    MixedFamilies,
+    /// It is no sound packet.
+    #[error("malformed packet")]
+    Malformed(#[from] IpError),
 }
 
 impl OpenError {

@@ -1,7 +1,7 @@
 //! The SPD against the plainest of models: a list that is searched from one end to the other.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use esp_core::{Policy, Sad, Selector, Spd, Spi, Subnet};
 use proptest::prelude::*;

@@ -1,5 +1,6 @@
 //! Published ESP packets: each is sealed to the same octets and opened to the same text, by every
 //! provider.
+#![cfg(feature = "rustcrypto")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -1,4 +1,5 @@
 //! What is sealed is opened, over every suite, provider and size; what was altered is not.
+#![cfg(feature = "rustcrypto")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

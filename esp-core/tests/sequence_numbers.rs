@@ -1,5 +1,6 @@
 //! Sequence numbers at their ends: extended ones through a wrap of the low half, plain ones up to
 //! the last.
+#![cfg(feature = "rustcrypto")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -1,5 +1,6 @@
 //! The wide check: every ESP packet of the vectors kept beside the repository, from Linux, DPDK,
 //! scapy and Wireshark among others. Runs when `SHARED_VECTORS=1`, and then fails without them.
+#![cfg(feature = "rustcrypto")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -14,9 +14,8 @@ use ring::aead::{
 };
 use zeroize::Zeroize;
 
-use super::{
-    AssociatedData, Backend, Opener, Parts, Sealer, SecureRandom, nonce, write_counter_iv,
-};
+use super::parts::{AssociatedData, Parts, nonce, write_counter_iv};
+use super::{Backend, Opener, Sealer, SecureRandom};
 use crate::error::{OpenError, SealError};
 use crate::suite::{AesKey, Cipher, EspSuite, SALT_LEN};
 

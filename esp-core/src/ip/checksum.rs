@@ -86,6 +86,15 @@ pub(crate) fn udp(
     }
 }
 
+/// The checksum of a packet in which two octets at an even place have changed, RFC 1624 section 3.
+pub(crate) fn updated(checksum: [u8; 2], old: &[u8; 2], new: &[u8; 2]) -> [u8; 2] {
+    let mut sum = Checksum::default();
+    sum.add(&checksum.map(|octet| !octet));
+    sum.add(&old.map(|octet| !octet));
+    sum.add(new);
+    sum.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

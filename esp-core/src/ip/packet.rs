@@ -23,6 +23,18 @@ pub struct InnerPacket {
     len: usize,
 }
 
+/// Whether a packet fits through a tunnel.
+#[expect(clippy::exhaustive_enums, reason = "there is no fourth way")]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Fit {
+    /// As it is.
+    Whole,
+    /// Cut by [`Fragments`](super::Fragments), or else sent whole and cut outside.
+    InPieces,
+    /// Not at all: the sender is told by [`packet_too_big`](super::packet_too_big).
+    TooBig,
+}
+
 /// Whether a packet is whole.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Fragment {
@@ -107,6 +119,18 @@ impl InnerPacket {
     #[must_use]
     pub const fn dont_fragment(&self) -> bool {
         self.source.is_ipv6() || matches!(self.fragment, Fragment::Unfragmentable)
+    }
+
+    /// What is to be done with the packet on a path that carries packets of at most `mtu` octets.
+    #[must_use]
+    pub const fn fit(&self, mtu: usize) -> Fit {
+        if self.len <= mtu {
+            Fit::Whole
+        } else if self.dont_fragment() {
+            Fit::TooBig
+        } else {
+            Fit::InPieces
+        }
     }
 
     /// Length of the packet as its header has it.
@@ -271,5 +295,229 @@ const fn fragment_v6(word: u16) -> Fragment {
         (0, 0) => Fragment::Unfragmentable,
         (0, _) => Fragment::First,
         _ => Fragment::Later,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn v4(len: usize) -> Vec<u8> {
+        let [l0, l1] = u16::try_from(len).unwrap().to_be_bytes();
+        let mut packet = vec![
+            0x45, 0xB9, l0, l1, 0, 0, 0, 0, 64, 17, 0, 0, 10, 61, 1, 9, 10, 61, 3, 26,
+        ];
+        packet.resize(len.max(20), 0);
+        packet
+    }
+
+    /// An IPv6 packet with these octets behind its header.
+    fn v6(next_header: u8, payload: &[u8]) -> Vec<u8> {
+        let [l0, l1] = u16::try_from(payload.len()).unwrap().to_be_bytes();
+        let mut packet = vec![0x6B, 0x9C, 0, 0, l0, l1, next_header, 64];
+        packet.extend([[0xFD; 16], [0xFC; 16]].concat());
+        packet.extend_from_slice(payload);
+        packet
+    }
+
+    fn chain(headers: &[(u8, usize)], last: u8) -> (u8, Vec<u8>) {
+        let nexts = headers.iter().map(|(kind, _)| *kind).skip(1).chain([last]);
+        let mut octets = Vec::new();
+        for ((kind, len), next) in headers.iter().zip(nexts) {
+            let unit = if *kind == 51 { 4 } else { 8 };
+            let mut header = vec![0; *len];
+            header[0] = next;
+            header[1] = if *kind == 44 {
+                0
+            } else {
+                u8::try_from((len - 8) / unit).unwrap()
+            };
+            octets.append(&mut header);
+        }
+        (headers.first().map_or(last, |(kind, _)| *kind), octets)
+    }
+
+    #[test]
+    fn ipv4_headers_are_read() {
+        let packet = InnerPacket::parse(&v4(48)).unwrap();
+        assert_eq!(packet.source(), IpAddr::from([10, 61, 1, 9]));
+        assert_eq!(packet.destination(), IpAddr::from([10, 61, 3, 26]));
+        assert_eq!(
+            (packet.protocol(), packet.traffic_class()),
+            (Protocol::UDP, 0xB9)
+        );
+        assert_eq!((packet.payload(), packet.total_len()), (20..48, 48));
+        assert!(!packet.is_fragment() && !packet.dont_fragment());
+
+        let mut options = v4(48);
+        options[0] = 0x47;
+        assert_eq!(InnerPacket::parse(&options).unwrap().payload(), 28..48);
+    }
+
+    #[test]
+    fn lying_ipv4_lengths_are_errors() {
+        let bad_length = |declared, available| {
+            Err(IpError::BadLength {
+                declared,
+                available,
+            })
+        };
+        for len in 1..20 {
+            assert_eq!(InnerPacket::parse(&v4(48)[..len]), Err(IpError::Truncated));
+        }
+        assert_eq!(InnerPacket::parse(&[]), Err(IpError::Truncated));
+        assert_eq!(InnerPacket::parse(&v4(48)[..47]), bad_length(48, 47));
+        assert_eq!(InnerPacket::parse(&v4(19)), bad_length(19, 20));
+        let mut padded = v4(48);
+        padded.push(0);
+        assert_eq!(InnerPacket::parse(&padded), bad_length(48, 49));
+        assert_eq!(InnerPacket::parse_padded(&padded).unwrap().total_len(), 48);
+        for version_ihl in [0x40, 0x44, 0x4F] {
+            let mut packet = v4(48);
+            packet[0] = version_ihl;
+            assert_eq!(InnerPacket::parse(&packet), Err(IpError::BadHeaderLength));
+        }
+        let mut inside = v4(48);
+        [inside[0], inside[3]] = [0x47, 24];
+        assert_eq!(InnerPacket::parse(&inside), bad_length(24, 48));
+        for version in [0, 5, 7, 15] {
+            let unknown = Err(IpError::UnknownVersion { version });
+            assert_eq!(InnerPacket::parse(&[version << 4; 40]), unknown);
+        }
+    }
+
+    #[test]
+    fn ipv4_fragments_are_told() {
+        let read = |word: u16| {
+            let mut packet = v4(48);
+            packet[6..8].copy_from_slice(&word.to_be_bytes());
+            let packet = InnerPacket::parse(&packet).unwrap();
+            (
+                packet.is_fragment(),
+                packet.has_upper_layer_header(),
+                packet.dont_fragment(),
+            )
+        };
+        assert_eq!(read(0), (false, true, false));
+        assert_eq!(read(0x4000), (false, true, true));
+        assert_eq!(read(0x2000), (true, true, false));
+        assert_eq!(read(0x2001), (true, false, false));
+        assert_eq!(read(0x0001), (true, false, false));
+        assert_eq!(
+            read(0x8000),
+            (false, true, false),
+            "the reserved bit says nothing"
+        );
+    }
+
+    #[test]
+    fn ipv6_headers_are_read() {
+        let packet = InnerPacket::parse(&v6(17, &[0; 30])).unwrap();
+        assert_eq!(packet.source(), IpAddr::from([0xFD; 16]));
+        assert_eq!(packet.destination(), IpAddr::from([0xFC; 16]));
+        assert_eq!(
+            (packet.protocol(), packet.traffic_class()),
+            (Protocol::UDP, 0xB9)
+        );
+        assert_eq!((packet.payload(), packet.total_len()), (40..70, 70));
+        assert!(packet.dont_fragment() && !packet.is_fragment());
+        for len in 1..40 {
+            assert_eq!(
+                InnerPacket::parse(&v6(17, &[])[..len]),
+                Err(IpError::Truncated)
+            );
+        }
+        let error = InnerPacket::parse(&v6(17, &[0; 30])[..69]).unwrap_err();
+        assert_eq!(
+            error,
+            IpError::BadLength {
+                declared: 70,
+                available: 69
+            }
+        );
+    }
+
+    #[test]
+    fn extension_headers_are_skipped() {
+        let (first, mut octets) =
+            chain(&[(0, 8), (60, 24), (43, 16), (51, 12), (44, 8), (60, 8)], 6);
+        octets.extend([0; 20]);
+        let packet = InnerPacket::parse(&v6(first, &octets)).unwrap();
+        assert_eq!(packet.protocol(), Protocol::TCP);
+        assert_eq!(packet.payload(), 40 + 76..40 + 96);
+        assert!(!packet.is_fragment(), "an atomic fragment is whole");
+    }
+
+    #[test]
+    fn a_chain_of_extension_headers_is_bounded() {
+        for (count, expected) in [
+            (MAX_EXTENSION_HEADERS, Ok(Protocol::UDP)),
+            (
+                MAX_EXTENSION_HEADERS + 1,
+                Err(IpError::TooManyExtensionHeaders),
+            ),
+            (8000, Err(IpError::TooManyExtensionHeaders)),
+        ] {
+            let (first, octets) = chain(&vec![(60, 8); count], 17);
+            let packet = InnerPacket::parse(&v6(first, &octets));
+            assert_eq!(packet.map(|packet| packet.protocol()), expected, "{count}");
+        }
+    }
+
+    #[test]
+    fn an_extension_header_that_is_cut_off_is_an_error() {
+        for kind in [0, 43, 44, 51, 60] {
+            let (first, octets) = chain(&[(kind, 8)], 17);
+            for len in 0..8 {
+                let packet = InnerPacket::parse(&v6(first, &octets[..len]));
+                assert_eq!(packet, Err(IpError::Truncated), "{kind} {len}");
+            }
+        }
+        let (first, mut octets) = chain(&[(60, 8)], 17);
+        octets[1] = 255;
+        assert_eq!(
+            InnerPacket::parse(&v6(first, &octets)),
+            Err(IpError::Truncated)
+        );
+    }
+
+    #[test]
+    fn ipv6_fragments_are_told_and_their_payload_is_not_read() {
+        // What follows a later fragment's header looks like a truncated extension header and is none.
+        let read = |word: u16, next: u8| {
+            let [high, low] = word.to_be_bytes();
+            let packet = v6(44, &[next, 0, high, low, 0, 0, 0, 1, 0xEE]);
+            InnerPacket::parse(&packet).map(|packet| {
+                (
+                    packet.is_fragment(),
+                    packet.has_upper_layer_header(),
+                    packet.protocol(),
+                )
+            })
+        };
+        assert_eq!(read(0x0001, 17), Ok((true, true, Protocol::UDP)));
+        assert_eq!(
+            read(0x0008, 60),
+            Ok((true, false, Protocol::DESTINATION_OPTIONS))
+        );
+        assert_eq!(read(0x0009, 17), Ok((true, false, Protocol::UDP)));
+        assert_eq!(
+            read(0x0006, 17),
+            Ok((false, true, Protocol::UDP)),
+            "reserved bits say nothing"
+        );
+    }
+
+    #[test]
+    fn packets_fit_or_say_how() {
+        let mut dont = v4(100);
+        dont[6] = 0x40;
+        let fit = |octets: &[u8], mtu| InnerPacket::parse(octets).unwrap().fit(mtu);
+        assert_eq!(
+            (fit(&v4(100), 100), fit(&v4(100), 99)),
+            (Fit::Whole, Fit::InPieces)
+        );
+        assert_eq!((fit(&dont, 100), fit(&dont, 99)), (Fit::Whole, Fit::TooBig));
+        assert_eq!(fit(&v6(17, &[0; 60]), 99), Fit::TooBig);
     }
 }

@@ -4,29 +4,8 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use super::checksum::{self, Checksum};
-use super::{InnerPacket, Protocol};
+use super::{Dscp, InnerPacket, Protocol};
 use crate::error::IpError;
-
-/// Differentiated services code point, RFC 2474: six bits.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub struct Dscp(u8);
-
-impl Dscp {
-    /// Best effort.
-    pub const DEFAULT: Self = Self(0);
-
-    /// Takes the lower six bits of a number.
-    #[must_use]
-    pub const fn new(bits: u8) -> Self {
-        Self(bits & 0x3F)
-    }
-
-    /// The six bits.
-    #[must_use]
-    pub const fn bits(self) -> u8 {
-        self.0
-    }
-}
 
 /// Hops that a packet of our own may take.
 const TIME_TO_LIVE: u8 = 64;
@@ -77,7 +56,7 @@ fn write_v4_header(
     let [l0, l1] = total_len.to_be_bytes();
     fixed.copy_from_slice(&[
         0x45,
-        dscp.0 << 2,
+        dscp.bits() << 2,
         l0,
         l1,
         0,
@@ -108,8 +87,8 @@ fn write_v6_header(
 ) {
     let [l0, l1] = udp_len.to_be_bytes();
     out.extend_from_slice(&[
-        0x60 | (dscp.0 >> 2),
-        dscp.0 << 6,
+        0x60 | (dscp.bits() >> 2),
+        dscp.bits() << 6,
         0,
         0,
         l0,
@@ -218,5 +197,144 @@ fn verify_header(inner: &InnerPacket, header: &[u8]) -> Result<(), IpError> {
     match inner.source() {
         IpAddr::V4(_) if !checksum.is_valid() => Err(IpError::BadChecksum),
         IpAddr::V4(_) | IpAddr::V6(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built(source: &str, destination: &str, payload: &[u8]) -> Vec<u8> {
+        let mut out = vec![1, 2, 3];
+        let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+        udp_packet(source, destination, Dscp::new(46), payload, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn what_is_built_reads_back() {
+        for (source, destination) in [
+            ("10.61.1.9:123", "10.61.3.26:124"),
+            ("[fd00::9]:123", "[fd00::26]:124"),
+        ] {
+            for len in [0, 1, 2, 48, 49, 1400] {
+                let payload: Vec<u8> = (0..len)
+                    .map(|index: usize| index.to_le_bytes()[0])
+                    .collect();
+                let packet = built(source, destination, &payload);
+                let datagram = UdpDatagram::parse(&packet).unwrap();
+                assert_eq!(datagram.source, source.parse().unwrap());
+                assert_eq!(datagram.destination, destination.parse().unwrap());
+                assert_eq!(datagram.payload, payload);
+                let inner = InnerPacket::parse(&packet).unwrap();
+                assert_eq!(
+                    (inner.traffic_class(), inner.dont_fragment()),
+                    (46 << 2, true)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_datagram_is_noticed() {
+        for (source, destination) in [
+            ("10.61.1.9:123", "10.61.3.26:124"),
+            ("[fd00::9]:123", "[fd00::26]:124"),
+        ] {
+            let packet = built(source, destination, b"read me");
+            let original = UdpDatagram::parse(&packet).unwrap();
+            for bit in 0..packet.len() * 8 {
+                let mut altered = packet.clone();
+                altered[bit / 8] ^= 1 << (bit % 8);
+                // Over IPv6 no checksum covers traffic class, flow label and hop limit.
+                let uncovered = packet[0] >> 4 == 6 && matches!(bit, 0..4 | 8..32 | 56..64);
+                let parsed = UdpDatagram::parse(&altered);
+                assert_eq!(
+                    parsed == Ok(original),
+                    uncovered,
+                    "{source} {bit} {parsed:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_zero_checksum_is_none_in_ipv4_and_wrong_in_ipv6() {
+        let mut v4 = built("10.61.1.9:123", "10.61.3.26:124", b"read me");
+        v4[26..28].fill(0);
+        assert_eq!(UdpDatagram::parse(&v4).unwrap().payload, b"read me");
+        let mut v6 = built("[fd00::9]:123", "[fd00::26]:124", b"read me");
+        v6[46..48].fill(0);
+        assert_eq!(UdpDatagram::parse(&v6), Err(IpError::BadChecksum));
+    }
+
+    #[test]
+    fn a_sum_of_zero_goes_as_all_ones() {
+        // The payload is chosen so that everything else sums up to all ones.
+        let packet = built("10.0.0.1:1", "10.0.0.2:2", &[0, 0]);
+        let rest = u16::from_be_bytes([packet[26], packet[27]]);
+        let packet = built("10.0.0.1:1", "10.0.0.2:2", &rest.to_be_bytes());
+        assert_eq!(packet[26..28], [0xFF, 0xFF]);
+        UdpDatagram::parse(&packet).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_datagram_is_named() {
+        let packet = built("10.61.1.9:123", "10.61.3.26:124", b"read me");
+        let altered = |at: usize, octet: u8| {
+            let mut packet = packet.clone();
+            packet[at] = octet;
+            let mut sum = Checksum::default();
+            packet[10..12].fill(0);
+            sum.add(&packet[..20]);
+            packet[10..12].copy_from_slice(&sum.finish());
+            UdpDatagram::parse(&packet).map(|datagram| datagram.payload.len())
+        };
+        assert_eq!(
+            altered(9, 6),
+            Err(IpError::NotUdp {
+                protocol: Protocol::TCP
+            })
+        );
+        assert_eq!(altered(6, 0x20), Err(IpError::Fragment));
+        assert_eq!(
+            altered(25, 7),
+            Err(IpError::BadLength {
+                declared: 7,
+                available: 15
+            })
+        );
+        assert_eq!(
+            altered(25, 16),
+            Err(IpError::BadLength {
+                declared: 16,
+                available: 15
+            })
+        );
+        assert_eq!(altered(25, 14), Err(IpError::BadChecksum));
+    }
+
+    #[test]
+    fn what_cannot_be_built_is_an_error() {
+        let (v4, v6) = (
+            "10.0.0.1:1".parse().unwrap(),
+            "[fd00::1]:1".parse().unwrap(),
+        );
+        let mut out = vec![1];
+        let mut build = |source, destination, len| {
+            let result = udp_packet(source, destination, Dscp::DEFAULT, &vec![0; len], &mut out);
+            (result, out.len())
+        };
+        assert_eq!(build(v4, v6, 1), (Err(IpError::MixedFamilies), 0));
+        assert_eq!(build(v4, v4, 65_507), (Ok(()), 65_535));
+        assert_eq!(
+            build(v4, v4, 65_508),
+            (Err(IpError::PayloadTooLong { len: 65_508 }), 0)
+        );
+        assert_eq!(build(v6, v6, 65_527), (Ok(()), 65_575));
+        assert_eq!(
+            build(v6, v6, 65_528),
+            (Err(IpError::PayloadTooLong { len: 65_528 }), 0)
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! An outbound and an inbound SA under one key, and packets to send through them.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use esp_core::crypto::rustcrypto;
 use esp_core::{

@@ -11,7 +11,8 @@ use aes_gcm::aes::{Aes128Enc, Aes192Enc, Aes256Enc};
 use chacha20poly1305::ChaCha20Poly1305;
 use zeroize::Zeroize;
 
-use crate::crypto::{AssociatedData, Opener, Parts, Sealer, nonce, write_counter_iv};
+use crate::crypto::parts::{AssociatedData, Parts, nonce, write_counter_iv};
+use crate::crypto::{Opener, Sealer};
 use crate::error::{OpenError, SealError};
 use crate::suite::{AesKey, EspSuite, SALT_LEN};
 

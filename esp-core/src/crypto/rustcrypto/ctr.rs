@@ -11,7 +11,7 @@ use ctr::flavors::Ctr32BE;
 use zeroize::Zeroize;
 
 use super::cipher_mode::{Decryptor, Encryptor};
-use crate::crypto::{nonce, write_counter_iv};
+use crate::crypto::parts::{nonce, write_counter_iv};
 use crate::suite::SALT_LEN;
 
 pub(super) struct Ctr<C> {

@@ -6,7 +6,8 @@ use core::ops::Range;
 
 use super::cipher_mode::{Body, Decryptor, Encryptor};
 use super::hmac::{Message, PacketMac};
-use crate::crypto::{HighHalf, MAX_LANES, OpenLane, Opener, Parts, SealLane, Sealer};
+use crate::crypto::parts::Parts;
+use crate::crypto::{MAX_LANES, OpenLane, Opener, SealLane, Sealer};
 use crate::error::{OpenError, SealError};
 use crate::suite::EspSuite;
 
@@ -213,4 +214,25 @@ fn split_icv(packet: &[u8], icv_len: usize) -> Option<(&[u8], &[u8])> {
 
 fn split_icv_mut(packet: &mut [u8], icv_len: usize) -> Option<(&mut [u8], &mut [u8])> {
     packet.split_at_mut_checked(packet.len().checked_sub(icv_len)?)
+}
+
+/// The high half of an extended sequence number as the ICV covers it, RFC 4303 section 2.2.1;
+/// empty without ESN.
+struct HighHalf {
+    octets: [u8; 4],
+    len: usize,
+}
+
+impl HighHalf {
+    const fn of(suite: EspSuite, sequence: u64) -> Self {
+        let [h0, h1, h2, h3, ..] = sequence.to_be_bytes();
+        Self {
+            octets: [h0, h1, h2, h3],
+            len: if suite.esn() { 4 } else { 0 },
+        }
+    }
+
+    fn octets(&self) -> &[u8] {
+        self.octets.get(..self.len).unwrap_or(&[])
+    }
 }

@@ -15,7 +15,8 @@ use ghash::GHash;
 use ghash::universal_hash::UniversalHash;
 use zeroize::Zeroize;
 
-use crate::crypto::{Opener, Sealer, nonce, write_counter_iv};
+use crate::crypto::parts::{nonce, write_counter_iv};
+use crate::crypto::{Opener, Sealer};
 use crate::error::{OpenError, SealError};
 use crate::suite::{AesKey, EspSuite, SALT_LEN};
 

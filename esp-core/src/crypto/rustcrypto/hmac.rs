@@ -425,9 +425,9 @@ mod tests {
 
     const MESSAGE: [u8; 300] = {
         let mut message = [0; 300];
-        let mut at = 0;
+        let mut at = 1;
         while at < message.len() {
-            message[at] = (at * 7 % 251) as u8;
+            message[at] = message[at - 1] ^ 0x35_u8.wrapping_add(message[at - 1] << 1);
             at += 1;
         }
         message
