@@ -112,7 +112,7 @@ pub fn cases() -> Vec<Case> {
     let mut trials = vec![
         ours(Path::Plain, Fault::LinkLost, 3),
         ours(Path::Nat, Fault::LinkLost, 3),
-        ours(Path::Nat, Fault::Rebound, 3),
+        ours(Path::Nat, Fault::Rebound, 30),
     ];
     for path in Path::ALL {
         trials.push(ours(path, Fault::Killed(Role::Branch), 2));

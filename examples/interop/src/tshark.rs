@@ -12,6 +12,8 @@ use crate::process;
 /// Reading a capture takes a second or two on an idle machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// IP protocol 50, ESP without a UDP header.
+const ESP: &str = "50";
 /// ISAKMP exchange and payload types, RFC 2408 sections 3.1.
 const AGGRESSIVE: &str = "4";
 const INFORMATIONAL: &str = "5";
@@ -24,8 +26,9 @@ const NOTIFICATION: &str = "11";
 const DELETE: &str = "12";
 
 /// The fields asked for, in the order of [`Frame`].
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "frame.number",
+    "ip.proto",
     "udp.payload",
     "isakmp.exchangetype",
     "isakmp.flag_e",
@@ -43,6 +46,8 @@ const FIELDS: [&str; 12] = [
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Frame {
     number: String,
+    /// Protocols of the outer header and of those inside it.
+    protocols: Vec<String>,
     /// The datagram, in hexadecimal.
     datagram: String,
     exchange: String,
@@ -71,6 +76,7 @@ impl Frame {
         };
         Some(Self {
             number: next()?,
+            protocols: list(next()?),
             datagram: next()?,
             exchange: next()?,
             encrypted: next()? == "1",
@@ -200,7 +206,12 @@ fn check(frames: &[Frame]) -> Result<Decrypted> {
                 frame.number
             );
             decrypted.esp += 1;
-            decrypted.raw_esp += usize::from(frame.datagram.is_empty());
+            decrypted.raw_esp += usize::from(
+                frame
+                    .protocols
+                    .first()
+                    .is_some_and(|protocol| protocol == ESP),
+            );
         }
     }
     let encrypted = |exchange| {
@@ -273,20 +284,20 @@ mod tests {
     fn a_quick_mode_message_without_its_nonce_is_not_decrypted() {
         assert!(
             check_message(&frame(
-                "4|00|32|1|8,1,2,3,10,5,5|10.61.1.0,10.61.3.0|||198.18.1.2|198.18.2.2||"
+                "4|17|00|32|1|8,1,2,3,10,5,5|10.61.1.0,10.61.3.0|||198.18.1.2|198.18.2.2||"
             ))
             .is_ok()
         );
         assert!(
             check_message(&frame(
-                "4|00|32|1|8,1,2,3,5,5|10.61.1.0,10.61.3.0|||198.18.1.2|198.18.2.2||"
+                "4|17|00|32|1|8,1,2,3,5,5|10.61.1.0,10.61.3.0|||198.18.1.2|198.18.2.2||"
             ))
             .is_err()
         );
-        assert!(check_message(&frame("6|00|32|1|8||||198.18.1.2|198.18.2.2||")).is_ok());
+        assert!(check_message(&frame("6|17|00|32|1|8||||198.18.1.2|198.18.2.2||")).is_ok());
         assert!(
             check_message(&frame(
-                "6|00|32|1|8||||198.18.1.2|198.18.2.2||[Malformed Packet: ISAKMP]"
+                "6|17|00|32|1|8||||198.18.1.2|198.18.2.2||[Malformed Packet: ISAKMP]"
             ))
             .is_err()
         );
@@ -294,7 +305,8 @@ mod tests {
 
     #[test]
     fn an_esp_packet_whose_icv_was_not_checked_is_refused() {
-        let unchecked = frame("9||||||0xa978ac4e||198.18.2.2,10.61.3.26|198.18.1.2,10.61.1.1|8|");
+        let unchecked =
+            frame("9|50,1||||||0xa978ac4e||198.18.2.2,10.61.3.26|198.18.1.2,10.61.1.1|8|");
         assert_eq!(unchecked.sources.len(), 2);
         let error = check(&[unchecked]).unwrap_err();
         assert!(error.to_string().contains("ICV"), "{error}");
@@ -302,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_ping_belongs_to_the_pair_of_its_inner_addresses() {
-        let ping = frame("9||||||0xa978ac4e|1|198.18.2.2,10.61.3.26|198.18.1.2,10.61.1.1|8|");
+        let ping = frame("9|50,1||||||0xa978ac4e|1|198.18.2.2,10.61.3.26|198.18.1.2,10.61.1.1|8|");
         let pairs: Vec<&str> = PAIRS
             .iter()
             .filter(|pair| ping.is_ping(pair, "8"))
