@@ -169,7 +169,8 @@ impl MessageCipher {
     }
 }
 
-#[cfg(all(test, feature = "rustcrypto"))]
+#[cfg(test)]
+#[cfg(feature = "rustcrypto")]
 mod tests {
     use super::*;
     use crate::crypto::rustcrypto::AES_CBC;

@@ -64,7 +64,8 @@ impl Iv {
     }
 }
 
-#[cfg(all(test, feature = "rustcrypto"))]
+#[cfg(test)]
+#[cfg(feature = "rustcrypto")]
 mod tests {
     use super::*;
     use crate::crypto::rustcrypto::SHA1;

@@ -46,7 +46,8 @@ impl SessionKeys {
     }
 }
 
-#[cfg(all(test, feature = "rustcrypto"))]
+#[cfg(test)]
+#[cfg(feature = "rustcrypto")]
 mod tests {
     use super::*;
     use crate::cookie::CookiePair;

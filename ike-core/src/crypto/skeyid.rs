@@ -173,7 +173,8 @@ impl SessionKeys {
     }
 }
 
-#[cfg(all(test, feature = "rustcrypto"))]
+#[cfg(test)]
+#[cfg(feature = "rustcrypto")]
 mod tests {
     use super::*;
     use crate::crypto::rustcrypto::{SHA1, SHA2_256};

@@ -17,7 +17,7 @@ pub(crate) fn decode_payloads(payloads: &Payloads<'_>) -> Result<(), DecodeError
     let mut octets = 0;
     for payload in payloads.iter() {
         octets += 4 + payload.body().len();
-        walk(&payload.decode()?)?;
+        walk(&payload.decode()?);
     }
     assert_eq!(
         octets,
@@ -34,7 +34,8 @@ pub(crate) fn decode_payloads(payloads: &Payloads<'_>) -> Result<(), DecodeError
     Ok(())
 }
 
-fn walk(payload: &DecodedPayload<'_>) -> Result<(), DecodeError> {
+#[allow(clippy::wildcard_enum_match_arm, reason = "the rest has nothing to walk")]
+fn walk(payload: &DecodedPayload<'_>) {
     match payload {
         DecodedPayload::SecurityAssociation(sa) => {
             let transforms = sa.proposals().flat_map(|proposal| proposal.transforms());
@@ -62,9 +63,6 @@ fn walk(payload: &DecodedPayload<'_>) -> Result<(), DecodeError> {
         DecodedPayload::Configuration(configuration) => {
             let _ = configuration.attributes().iter().count();
         }
-        other => {
-            let _ = format!("{other:?}");
-        }
+        _ => {}
     }
-    Ok(())
 }
