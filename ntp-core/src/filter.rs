@@ -12,6 +12,9 @@ const STAGE_COUNT: usize = 8;
 /// SGATE: a change of this many jitters is a spike.
 const SPIKE_GATE: f64 = 3.0;
 
+/// Samples that a jitter must come from before it tells a spike.
+const SPIKE_MIN_STAGES: usize = 4;
+
 /// What the clock filter makes of a server's last eight samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -114,13 +117,8 @@ impl ClockFilter {
         let [best, ..] = sorted;
         let jitter = jitter(&sorted).max(self.precision);
         let previous = self.output;
-        if let Some(previous) = previous {
-            let since = best.at.saturating_duration_since(previous.at);
-            let spike =
-                SPIKE_GATE * jitter < (best.offset - previous.offset.as_seconds_f64()).abs();
-            if !since.is_zero() && spike && since < 2 * poll {
-                return false;
-            }
+        if previous.is_some_and(|previous| is_spike(&previous, &sorted, poll)) {
+            return false;
         }
         // A sample is used only once, and never one that is older than the last used.
         let fresh = previous.is_none_or(|previous| previous.at < best.at);
@@ -150,6 +148,19 @@ impl Stage {
     }
 }
 
+/// Whether the best sample is a change too sudden to be believed at once (popcorn spike suppressor).
+///
+/// The jitter that it is compared with is the one before it came, and means something only when it was
+/// made of several samples.
+fn is_spike(previous: &PeerStatistics, sorted: &[Stage; STAGE_COUNT], poll: Duration) -> bool {
+    let [best, ..] = sorted;
+    let since = best.at.saturating_duration_since(previous.at);
+    let change = (best.offset - previous.offset.as_seconds_f64()).abs();
+    let filled = sorted.iter().filter(|stage| stage.is_filled()).count();
+    let is_sudden = SPIKE_GATE * previous.jitter.as_seconds_f64() < change;
+    SPIKE_MIN_STAGES < filled && !since.is_zero() && since < 2 * poll && is_sudden
+}
+
 /// epsilon = sum of epsilon_i / 2^(i+1) over the stages sorted by delay.
 fn dispersion(sorted: &[Stage]) -> f64 {
     sorted
@@ -171,5 +182,163 @@ fn jitter(sorted: &[Stage; STAGE_COUNT]) -> f64 {
         0.0
     } else {
         (sum / f64::from(count)).sqrt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::packet::{LeapIndicator, Stratum};
+    use crate::ref_id::ReferenceId;
+
+    #[expect(clippy::disallowed_methods, reason = "any origin will do")]
+    fn origin() -> Instant {
+        Instant::now()
+    }
+
+    fn sample(offset: f64, delay: f64, dispersion: f64, at: Instant) -> Sample {
+        Sample {
+            offset: NtpDuration::from_seconds_f64(offset),
+            delay: NtpDuration::from_seconds_f64(delay),
+            dispersion: NtpDuration::from_seconds_f64(dispersion),
+            at,
+            leap: LeapIndicator::NoWarning,
+            stratum: Stratum(2),
+            reference_id: ReferenceId::NONE,
+            root_delay: NtpDuration::ZERO,
+            root_dispersion: NtpDuration::ZERO,
+        }
+    }
+
+    /// The filter as the RFC describes it, kept as a plain list of everything that ever came.
+    #[derive(Default)]
+    struct Naive {
+        all: Vec<(f64, f64, f64, f64)>,
+        used: Option<(f64, f64, f64)>,
+    }
+
+    impl Naive {
+        /// Returns offset, delay, dispersion and jitter, or `None` if the best sample is a spike.
+        fn add(&mut self, new: (f64, f64, f64, f64), poll: f64) -> Option<[f64; 4]> {
+            self.all.push(new);
+            let now = new.3;
+            let mut last: Vec<_> = self.all.iter().rev().take(8).copied().collect();
+            for stage in &mut last {
+                stage.2 = (stage.2 + 15e-6 * (now - stage.3)).min(16.0);
+            }
+            last.sort_by(|a, b| a.1.partial_cmp(&b.1).unwrap());
+            let best = last[0];
+            let mut dispersion = 0.0;
+            for (index, stage) in last.iter().enumerate() {
+                dispersion += stage.2 / 2_f64.powf(index as f64 + 1.0);
+            }
+            for index in last.len()..8 {
+                dispersion += 16.0 / 2_f64.powf(index as f64 + 1.0);
+            }
+            let squares: Vec<_> = last[1..]
+                .iter()
+                .map(|stage| (stage.0 - best.0).powi(2))
+                .collect();
+            let mean = squares.iter().sum::<f64>() / squares.len().max(1) as f64;
+            let jitter = mean.sqrt().max(2_f64.powi(-20));
+            if let Some((offset, at, jitter)) = self.used {
+                let is_spike = (best.0 - offset).abs() > 3.0 * jitter && last.len() > 4;
+                if best.3 > at && is_spike && best.3 - at < 2.0 * poll {
+                    return None;
+                }
+            }
+            let at = self.used.map_or(0.0, |(_, at, _)| at);
+            self.used = Some((best.0, best.3.max(at), jitter));
+            Some([best.0, best.1, dispersion, jitter])
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_naive_computation(
+            steps in prop::collection::vec((-1.0..1.0_f64, 0.001..0.5_f64, 0.0..0.01_f64, 1..200_u32), 1..40),
+        ) {
+            let origin = origin();
+            let poll = Duration::from_secs(64);
+            let mut filter = ClockFilter::new(origin, Precision(-20));
+            let mut naive = Naive::default();
+            let mut time = 0;
+            let mut expected = None;
+            for (offset, delay, dispersion, wait) in steps {
+                time += wait;
+                let at = origin + Duration::from_secs(time.into());
+                filter.add(&sample(offset, delay, dispersion, at), poll);
+                expected = naive.add((offset, delay, dispersion, time.into()), 64.0).or(expected);
+                let output = filter.output().unwrap();
+                let got = [output.offset, output.delay, output.dispersion, output.jitter];
+                for (got, expected) in got.iter().zip(expected.unwrap()) {
+                    prop_assert!((got.as_seconds_f64() - expected).abs() < 1e-6, "{got:?} {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn four_good_samples_make_a_server_selectable() {
+        let origin = origin();
+        let mut filter = ClockFilter::new(origin, Precision(-20));
+        let dispersions: Vec<_> = (1..=5)
+            .map(|count| {
+                let at = origin + Duration::from_secs(count * 2);
+                filter.add(&sample(0.0, 0.01, 1e-6, at), Duration::from_secs(64));
+                filter.output().unwrap().dispersion.as_seconds_f64()
+            })
+            .collect();
+        assert!(1.0 <= dispersions[2] && dispersions[3] <= 1.0 + 1e-3 && dispersions[4] < 1.0);
+    }
+
+    #[test]
+    fn an_old_sample_is_used_only_once() {
+        let origin = origin();
+        let at = |seconds| origin + Duration::from_secs(seconds);
+        let mut filter = ClockFilter::new(origin, Precision(-20));
+        let poll = Duration::from_secs(64);
+        assert!(filter.add(&sample(0.0, 0.010, 0.0, at(64)), poll));
+        assert!(
+            !filter.add(&sample(0.0, 0.020, 0.0, at(128)), poll),
+            "the first is still the best"
+        );
+        assert!(filter.add(&sample(0.0, 0.005, 0.0, at(192)), poll));
+    }
+
+    #[test]
+    fn a_spike_is_held_back_and_a_lasting_change_is_not() {
+        let origin = origin();
+        let at = |seconds| origin + Duration::from_secs(seconds);
+        let poll = Duration::from_secs(64);
+        let mut filter = ClockFilter::new(origin, Precision(-20));
+        for round in 1..=8 {
+            filter.add(&sample(0.001, 0.010, 0.0, at(64 * round)), poll);
+        }
+        assert!(!filter.add(&sample(5.0, 0.009, 0.0, at(576)), poll));
+        assert_eq!(
+            filter.output().unwrap().offset,
+            NtpDuration::from_seconds_f64(0.001)
+        );
+        assert!(filter.add(&sample(5.0, 0.008, 0.0, at(704)), poll));
+        assert_eq!(
+            filter.output().unwrap().offset,
+            NtpDuration::from_seconds_f64(5.0)
+        );
+    }
+
+    #[test]
+    fn misses_push_the_samples_out() {
+        let origin = origin();
+        let mut filter = ClockFilter::new(origin, Precision(-20));
+        filter.add(&sample(0.001, 0.010, 0.0, origin), Duration::from_secs(64));
+        for round in 1..=7 {
+            filter.miss(origin + Duration::from_secs(64 * round));
+            assert!(filter.output().is_some());
+        }
+        filter.miss(origin + Duration::from_secs(512));
+        assert_eq!(filter.output(), None);
     }
 }

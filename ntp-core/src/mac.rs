@@ -140,11 +140,15 @@ impl SymmetricKey {
         self.kind
     }
 
-    pub(crate) fn sign(&self, message: &[u8]) -> Digest {
+    /// The digest over a header and its extension fields.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> Digest {
         self.key.sign(message)
     }
 
-    pub(crate) fn verify(&self, message: &[u8], digest: &[u8]) -> bool {
+    /// Whether a digest is the one over this message; compared in constant time.
+    #[must_use]
+    pub fn verify(&self, message: &[u8], digest: &[u8]) -> bool {
         self.sign(message).as_ref().ct_eq(digest).to_bool()
     }
 }

@@ -330,3 +330,194 @@ fn combine(survivors: &[Survivor]) -> (f64, f64) {
     let selection_jitter = weighted(&|one| (one.offset - peer.offset).powi(2));
     (offset, (selection_jitter + peer.jitter.powi(2)).sqrt())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn candidate(offset: f64, distance: f64, jitter: f64, stratum: u8) -> Candidate {
+        Candidate::new(
+            NtpDuration::from_seconds_f64(offset),
+            NtpDuration::from_seconds_f64(distance),
+            NtpDuration::from_seconds_f64(jitter),
+            Stratum(stratum),
+        )
+    }
+
+    fn selected(candidates: &[Candidate]) -> Result<Selection, NoSelection> {
+        select(candidates, None, &SelectionConfig::default())
+    }
+
+    #[test]
+    fn a_single_server_is_believed() {
+        let selection = selected(&[candidate(0.5, 0.1, 0.01, 2)]).unwrap();
+        assert_eq!(selection.survivors, [0]);
+        assert_eq!(selection.offset, NtpDuration::from_seconds_f64(0.5));
+    }
+
+    #[test]
+    fn two_servers_that_disagree_are_no_majority() {
+        let two = [candidate(0.0, 0.1, 0.01, 2), candidate(1.0, 0.1, 0.01, 2)];
+        assert_eq!(
+            selected(&two),
+            Err(NoSelection::NoMajority { candidates: 2 })
+        );
+        assert_eq!(selected(&[]), Err(NoSelection::NoCandidates));
+    }
+
+    #[test]
+    fn the_odd_one_out_of_three_is_a_falseticker() {
+        let three = [
+            candidate(0.0, 0.1, 0.01, 2),
+            candidate(9.0, 0.1, 0.01, 1),
+            candidate(0.05, 0.1, 0.01, 3),
+        ];
+        let selection = selected(&three).unwrap();
+        assert_eq!(
+            (selection.survivors, selection.falsetickers),
+            (vec![0, 2], vec![1])
+        );
+    }
+
+    #[test]
+    fn too_few_survivors_are_refused() {
+        let config = SelectionConfig::default().min_survivors(2);
+        let one = [candidate(0.0, 0.1, 0.01, 2)];
+        assert_eq!(
+            select(&one, None, &config),
+            Err(NoSelection::TooFew { survivors: 1 })
+        );
+    }
+
+    #[test]
+    fn the_last_system_peer_stays_while_nobody_of_a_lower_stratum_survives() {
+        let config = SelectionConfig::default();
+        let equal = [candidate(0.0, 0.1, 0.01, 2), candidate(0.0, 0.2, 0.01, 2)];
+        assert_eq!(
+            select(&equal, Some(1), &config).unwrap().system_peer(),
+            Some(1)
+        );
+        assert_eq!(
+            select(&equal, None, &config).unwrap().system_peer(),
+            Some(0)
+        );
+        let lower = [candidate(0.0, 0.1, 0.01, 1), candidate(0.0, 0.2, 0.01, 2)];
+        assert_eq!(
+            select(&lower, Some(1), &config).unwrap().system_peer(),
+            Some(0)
+        );
+    }
+
+    #[test]
+    fn clustering_casts_the_farthest_out_and_keeps_three() {
+        let five: Vec<_> = [0.000, 0.001, 0.002, 0.003, 0.050]
+            .iter()
+            .map(|offset| candidate(*offset, 0.1, 1e-6, 2))
+            .collect();
+        let selection = selected(&five).unwrap();
+        assert_eq!(selection.survivors.len(), 3);
+        assert!(!selection.survivors.contains(&4));
+        assert!(
+            selection.falsetickers.is_empty(),
+            "a bad one, but not a false one"
+        );
+    }
+
+    /// The whole of RFC 5905 section 11.2, computed the long way round.
+    fn naive(candidates: &[(f64, f64, f64, u8)], keep: usize) -> Option<(Vec<usize>, f64, f64)> {
+        let count = candidates.len();
+        let holds = |x: f64| {
+            candidates
+                .iter()
+                .filter(|(o, d, _, _)| o - d <= x && x <= o + d)
+                .count()
+        };
+        let mut interval = None;
+        let mut allowed = 0;
+        while 2 * allowed < count && interval.is_none() {
+            let lows = candidates
+                .iter()
+                .map(|(o, d, _, _)| o - d)
+                .filter(|x| holds(*x) >= count - allowed);
+            let highs = candidates
+                .iter()
+                .map(|(o, d, _, _)| o + d)
+                .filter(|x| holds(*x) >= count - allowed);
+            let (low, high) = (
+                lows.fold(f64::NAN, f64::min),
+                highs.fold(f64::NAN, f64::max),
+            );
+            let outside = candidates
+                .iter()
+                .filter(|(o, ..)| *o < low || high < *o)
+                .count();
+            if low < high && outside <= allowed {
+                interval = Some((low, high));
+            }
+            allowed += 1;
+        }
+        let (low, high) = interval?;
+        let mut left: Vec<usize> = (0..count)
+            .filter(|i| low <= candidates[*i].0 && candidates[*i].0 <= high)
+            .collect();
+        if left.is_empty() {
+            return None;
+        }
+        let merit = |i: &usize| f64::from(candidates[*i].3) + candidates[*i].1;
+        left.sort_by(|a, b| merit(a).partial_cmp(&merit(b)).unwrap());
+        while left.len() > keep {
+            let spread = |i: usize| {
+                let sum: f64 = left
+                    .iter()
+                    .map(|j| (candidates[i].0 - candidates[*j].0).powi(2))
+                    .sum();
+                (sum / (left.len() - 1) as f64).sqrt()
+            };
+            let worst = (0..left.len())
+                .max_by(|a, b| spread(left[*a]).partial_cmp(&spread(left[*b])).unwrap())
+                .unwrap();
+            let least = left
+                .iter()
+                .map(|i| candidates[*i].2)
+                .fold(f64::MAX, f64::min);
+            if spread(left[worst]) < least {
+                break;
+            }
+            left.remove(worst);
+        }
+        let (mut weights, mut offset, mut square) = (0.0, 0.0, 0.0);
+        let peer = candidates[left[0]];
+        for i in &left {
+            let (o, d, ..) = candidates[*i];
+            weights += 1.0 / d;
+            offset += o / d;
+            square += (o - peer.0).powi(2) / d;
+        }
+        Some((
+            left,
+            offset / weights,
+            (square / weights + peer.2.powi(2)).sqrt(),
+        ))
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_naive_computation(
+            candidates in prop::collection::vec((-0.3..0.3_f64, 0.01..0.4_f64, 0.0001..0.2_f64, 1..5_u8), 1..9),
+        ) {
+            let expected = naive(&candidates, 3);
+            let typed: Vec<_> = candidates.iter().map(|(o, d, j, s)| candidate(*o, *d, *j, *s)).collect();
+            match (selected(&typed), expected) {
+                (Ok(got), Some((survivors, offset, jitter))) => {
+                    prop_assert_eq!(got.survivors, survivors);
+                    prop_assert!((got.offset.as_seconds_f64() - offset).abs() < 1e-6);
+                    prop_assert!((got.jitter.as_seconds_f64() - jitter).abs() < 1e-6);
+                }
+                (Err(NoSelection::NoMajority { .. } | NoSelection::TooFew { .. }), None) => {}
+                (got, expected) => prop_assert!(false, "{:?} against {:?}", got, expected),
+            }
+        }
+    }
+}
