@@ -8,7 +8,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use esp_core::encapsulation::{UdpPayload, classify};
-use ike_core::{DisconnectReason, Endpoint, PairIndex, PhaseOneError};
+use ike_core::{CloseReason, DisconnectReason, Endpoint, PairIndex, PhaseOneError};
 use ntp_core::{NtpTimestamp, Purpose};
 
 use crate::config::{BranchConfig, ProbeMode};
@@ -427,7 +427,12 @@ impl Branch {
         let Some(pair) = self.lines.get(index).map(|line| line.pair) else {
             return;
         };
-        if self.data_path.age(now, pair) {
+        // What is held after a failure is not left to the next probe.
+        let retry = self
+            .negotiations
+            .not_before(index)
+            .is_some_and(|at| at <= now);
+        if self.data_path.age(now, pair) && retry {
             self.want(now, pair);
         }
         let Some(line) = self.lines.get_mut(index) else {
@@ -528,7 +533,7 @@ impl Branch {
             .get_mut(index)
             .and_then(|line| line.probe.reply(now, wall, &inner, packet));
         let rtt = reply.and_then(|answer| answer.rtt);
-        if rtt.is_some() {
+        if reply.is_some_and(|answer| answer.answers) {
             self.data_path.stats.probes_answered += 1;
         }
         self.proved(now, index, rtt);
@@ -774,7 +779,7 @@ impl Branch {
         now: Instant,
         pair: PairIndex,
         inbound_spi: ike_core::Spi,
-        reason: ike_core::CloseReason,
+        reason: CloseReason,
     ) {
         let index = pair.index();
         let Some(id) = self.lines.get(index).map(|line| line.pair) else {
@@ -794,8 +799,11 @@ impl Branch {
         if replaced {
             return;
         }
-        self.negotiations
-            .lost(now, index, &self.config.timing, &self.jitter);
+        // A peer that deletes what has just come up is not to be asked again at once.
+        if reason == CloseReason::DeletedByPeer {
+            self.negotiations
+                .sent_away(now, index, &self.config.timing, &self.jitter);
+        }
         self.pair_down(id, PairDownReason::NoSa);
         if let Some(line) = self.lines.get_mut(index) {
             line.schedule.sa_down(now, Duration::ZERO);

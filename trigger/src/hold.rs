@@ -71,7 +71,9 @@ mod tests {
     #[test]
     fn holds_a_bounded_number_and_drops_the_oldest() {
         let (mut hold, timing, now) = (Hold::default(), Timing::default(), epoch());
-        let dropped: u64 = (0..20).map(|number| hold.push(now, &[number], &timing)).sum();
+        let dropped: u64 = (0..20)
+            .map(|number| hold.push(now, &[number], &timing))
+            .sum();
 
         assert_eq!(dropped, 4);
         let kept: Vec<Vec<u8>> = hold.take().collect();

@@ -43,8 +43,17 @@ pub(crate) mod tests {
         fn fill(&self, octets: &mut [u8]) {
             use core::sync::atomic::Ordering::Relaxed;
             for octet in octets {
-                let step = |state: u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
-                let state = self.0.fetch_update(Relaxed, Relaxed, step).unwrap_or_default();
+                let step = |state: u64| {
+                    Some(
+                        state
+                            .wrapping_mul(6_364_136_223_846_793_005)
+                            .wrapping_add(1),
+                    )
+                };
+                let state = self
+                    .0
+                    .fetch_update(Relaxed, Relaxed, step)
+                    .unwrap_or_default();
                 *octet = state.to_be_bytes()[0];
             }
         }
@@ -60,7 +69,11 @@ pub(crate) mod tests {
         let second = Duration::from_secs(1);
         let drawn: Vec<Duration> = (0..1000).map(|_| jitter.spread(second, 25)).collect();
 
-        assert!(drawn.iter().all(|drawn| (0.75..=1.25).contains(&drawn.as_secs_f64())));
+        assert!(
+            drawn
+                .iter()
+                .all(|drawn| (0.75..=1.25).contains(&drawn.as_secs_f64()))
+        );
         assert!(drawn.iter().any(|drawn| drawn.as_secs_f64() < 0.8));
         assert!(drawn.iter().any(|drawn| 1.2 < drawn.as_secs_f64()));
     }

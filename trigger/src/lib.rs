@@ -1,10 +1,6 @@
-//! Keeps unattended IPsec branches reachable.
+//! Keeps unattended IPsec branches reachable: [`Branch`] and [`Hub`].
 //!
-//! A branch that joins its hub by IKEv1 aggressive mode, from an address the hub cannot know, is
-//! the only side that can begin; once it has rebooted, nothing does. This crate composes
-//! [`ike_core`], [`esp_core`] and [`ntp_core`] into a [`Branch`] that always begins, never gives
-//! up and proves every pair of subnets with a probe of its own, and into a [`Hub`] that is
-//! ready for all of its branches at once. Both are sans-IO: no socket, thread or clock.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 extern crate alloc;

@@ -42,12 +42,15 @@ impl Negotiations {
     /// A pair wants an SA. Returns whether to begin now.
     pub(crate) fn want(&mut self, now: Instant, index: usize, timing: &Timing) -> bool {
         let full = self.is_full(now, timing);
-        let Some(gate) = self.gates.get_mut(index) else { return false };
+        let Some(gate) = self.gates.get_mut(index) else {
+            return false;
+        };
         if gate.is_in_flight(now) || gate.not_before.is_some_and(|not_before| now < not_before) {
             return false;
         }
         if !full {
             gate.began = Some(now);
+            gate.not_before = None;
         } else if !self.waiting.contains(&index) {
             self.waiting.push_back(index);
         }
@@ -55,10 +58,16 @@ impl Negotiations {
     }
 
     fn is_full(&self, now: Instant, timing: &Timing) -> bool {
-        timing.quick_modes_in_flight <= self.gates.iter().filter(|gate| gate.is_in_flight(now)).count()
+        timing.quick_modes_in_flight
+            <= self
+                .gates
+                .iter()
+                .filter(|gate| gate.is_in_flight(now))
+                .count()
     }
 
-    /// Until when a failure keeps the pair from being tried again.
+    /// Until when a failure keeps the pair from being tried again; `None` where nothing does, or
+    /// where it is being tried.
     pub(crate) fn not_before(&self, index: usize) -> Option<Instant> {
         self.gates.get(index)?.not_before
     }
@@ -79,12 +88,18 @@ impl Negotiations {
         if let Some(gate) = self.gates.get_mut(index) {
             gate.began = None;
             gate.not_before = None;
-            gate.up_since = gate.up_since.or(Some(now));
+            gate.up_since = Some(now);
         }
     }
 
-    /// The pair has lost its SA; one that did not last counts as a failure.
-    pub(crate) fn lost(&mut self, now: Instant, index: usize, timing: &Timing, jitter: &Jitter) {
+    /// The peer has deleted the pair's SA; one that did not last counts as a failure.
+    pub(crate) fn sent_away(
+        &mut self,
+        now: Instant,
+        index: usize,
+        timing: &Timing,
+        jitter: &Jitter,
+    ) {
         let Some(gate) = self.gates.get_mut(index) else {
             return;
         };
@@ -149,7 +164,9 @@ mod tests {
     #[test]
     fn two_at_a_time_and_the_next_when_one_is_done() {
         let (mut negotiations, timing, now) = (Negotiations::new(4), Timing::default(), epoch());
-        let began: Vec<bool> = (0..4).map(|index| negotiations.want(now, index, &timing)).collect();
+        let began: Vec<bool> = (0..4)
+            .map(|index| negotiations.want(now, index, &timing))
+            .collect();
         assert_eq!(began, [true, true, false, false]);
         assert_eq!(negotiations.next_waiting(now, &timing), None);
 
@@ -162,30 +179,35 @@ mod tests {
 
     #[test]
     fn failures_back_off_up_to_the_cap_and_never_rest() {
-        let (mut negotiations, timing, jitter) = (Negotiations::new(1), Timing::default(), jitter(3));
+        let (mut negotiations, timing, jitter) =
+            (Negotiations::new(1), Timing::default(), jitter(3));
         let mut now = epoch();
         for expected in [1.0, 2.0, 4.0, 8.0, 14.0, 14.0] {
             assert!(negotiations.want(now, 0, &timing));
             negotiations.failed(now, 0, &timing, &jitter);
             let not_before = negotiations.not_before(0).unwrap();
             let waits = (not_before - now).as_secs_f64();
-            assert!((0.75 * expected..=1.25 * expected).contains(&waits), "{waits} s, not about {expected} s");
+            assert!(
+                (0.75 * expected..=1.25 * expected).contains(&waits),
+                "{waits} s, not about {expected} s"
+            );
             assert!(!negotiations.want(now, 0, &timing));
             now = not_before;
         }
     }
 
     #[test]
-    fn an_sa_that_did_not_last_counts_as_a_failure() {
-        let (mut negotiations, timing, jitter, now) = (Negotiations::new(1), Timing::default(), jitter(3), epoch());
+    fn an_sa_that_the_peer_soon_deletes_counts_as_a_failure() {
+        let (mut negotiations, timing, jitter, now) =
+            (Negotiations::new(1), Timing::default(), jitter(3), epoch());
         assert!(negotiations.want(now, 0, &timing));
         negotiations.succeeded(now, 0);
-        negotiations.lost(now + Duration::from_secs(1), 0, &timing, &jitter);
+        negotiations.sent_away(now + Duration::from_secs(1), 0, &timing, &jitter);
         assert!(!negotiations.want(now + Duration::from_secs(1), 0, &timing));
 
         assert!(negotiations.want(now + Duration::from_secs(5), 0, &timing));
         negotiations.succeeded(now + Duration::from_secs(5), 0);
-        negotiations.lost(now + Duration::from_secs(60), 0, &timing, &jitter);
+        negotiations.sent_away(now + Duration::from_secs(60), 0, &timing, &jitter);
         assert!(negotiations.want(now + Duration::from_secs(60), 0, &timing));
     }
 

@@ -11,6 +11,7 @@ use esp_core::ip::{Dscp, InnerPacket, Protocol, UdpDatagram, udp_packet};
 use ntp_core::config::{DenialPolicy, RequestHeader};
 use ntp_core::{
     Association, AssociationConfig, AssociationMode, NtpTimestamp, Purpose, Schedule, SecureRandom,
+    Unusable,
 };
 
 use crate::config::{ProbeMode, Trigger};
@@ -26,8 +27,10 @@ pub(crate) struct Probe {
 /// A packet that belongs to a probe.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answer {
-    /// The time there and back, where it answers a probe of ours.
+    /// The time there and back, where it was measured.
     pub(crate) rtt: Option<Duration>,
+    /// Whether it answers a probe of ours; otherwise it is a symmetric peer's own poll.
+    pub(crate) answers: bool,
 }
 
 impl Probe {
@@ -105,10 +108,11 @@ impl Probe {
         };
         let reply = self.association.handle_datagram(now, wall, datagram).ok()?;
         while self.association.poll_event().is_some() {}
-        // Without a round trip the packet is the peer's own poll: it is ours to take, and proves
-        // no more than any other traffic.
+        // A probe that waited for its tunnel measures the negotiation, not the path.
+        let waited = reply.unusable == Some(Unusable::Trigger);
         Some(Answer {
-            rtt: reply.rtt.filter(|_| reply.path),
+            rtt: reply.rtt.filter(|_| reply.path && !waited),
+            answers: reply.path,
         })
     }
 

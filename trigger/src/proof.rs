@@ -84,8 +84,9 @@ pub(crate) struct AnswerWatch {
     expected: Option<(Instant, Flow)>,
     /// The latest flow that the peer began: what we send along it answers, and asks nothing.
     theirs: Option<Flow>,
-    /// Transmit timestamp of the NTP reply sent last, as on the wire.
-    ntp_reply: Option<u64>,
+    /// Transmit timestamps of the NTP replies sent last, as on the wire, the latest first; zero
+    /// stands for none. Several probes may be on their way at once.
+    ntp_replies: [u64; 4],
 }
 
 impl AnswerWatch {
@@ -124,13 +125,18 @@ impl AnswerWatch {
 
     /// A reply with this transmit timestamp has gone out.
     pub(crate) fn ntp_replied(&mut self, transmit: u64) {
-        self.ntp_reply = Some(transmit);
+        let [first, second, third, _] = self.ntp_replies;
+        self.ntp_replies = [transmit, first, second, third];
     }
 
-    /// A request with this origin timestamp has come in. Returns whether it echoes the reply
-    /// sent last, which has then arrived.
+    /// A request with this origin timestamp has come in. Returns whether it echoes one of the
+    /// replies sent last, which has then arrived.
     pub(crate) fn ntp_echoed(&mut self, origin: u64) -> bool {
-        origin != 0 && self.ntp_reply.take_if(|reply| *reply == origin).is_some()
+        let echoed = self
+            .ntp_replies
+            .iter_mut()
+            .find(|reply| origin != 0 && **reply == origin);
+        echoed.map(core::mem::take).is_some()
     }
 }
 
@@ -152,7 +158,14 @@ mod tests {
 
     fn packet(from: ([u8; 4], u16), to: ([u8; 4], u16)) -> Vec<u8> {
         let mut packet = Vec::new();
-        udp_packet(SocketAddr::from(from), SocketAddr::from(to), Dscp::default(), b"data", &mut packet).unwrap();
+        udp_packet(
+            SocketAddr::from(from),
+            SocketAddr::from(to),
+            Dscp::default(),
+            b"data",
+            &mut packet,
+        )
+        .unwrap();
         packet
     }
 
@@ -194,7 +207,9 @@ mod tests {
         assert!(!watch.ntp_echoed(0));
         watch.ntp_replied(0xE000_0000_0000_0001);
         assert!(!watch.ntp_echoed(0xE000_0000_0000_0002));
+        watch.ntp_replied(0xE000_0000_0000_0003);
         assert!(watch.ntp_echoed(0xE000_0000_0000_0001));
         assert!(!watch.ntp_echoed(0xE000_0000_0000_0001));
+        assert!(watch.ntp_echoed(0xE000_0000_0000_0003));
     }
 }

@@ -152,7 +152,10 @@ mod tests {
     fn roll(names: &[&str]) -> Vec<RollEntry> {
         let cookies = CookiePair::new(InitiatorCookie::new([1; 8]), ResponderCookie::new([2; 8]));
         let address: SocketAddr = ([127, 0, 0, 1], 500).into();
-        names.iter().map(|name| RollEntry::new(name.parse().unwrap(), address, address, cookies)).collect()
+        names
+            .iter()
+            .map(|name| RollEntry::new(name.parse().unwrap(), address, address, cookies))
+            .collect()
     }
 
     fn call_all(call: &mut RollCall, timing: &Timing) -> Vec<(core::time::Duration, String)> {
@@ -187,7 +190,11 @@ mod tests {
     fn whoever_has_come_back_is_not_called_again() {
         let mut call = RollCall::new(epoch(), roll(&["a", "b"]));
         call.present(&"a".parse().unwrap());
-        assert!(call_all(&mut call, &Timing::default()).iter().all(|(_, name)| name == "b"));
+        assert!(
+            call_all(&mut call, &Timing::default())
+                .iter()
+                .all(|(_, name)| name == "b")
+        );
     }
 
     #[test]

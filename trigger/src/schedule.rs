@@ -46,6 +46,8 @@ enum State {
         through_sa: u32,
         sa: bool,
     },
+    /// Proved for the first time; one more probe, so that the hub has its proof too.
+    Confirming { next: Instant },
     /// Proved; the next probe unless traffic proves the pair before.
     Up { next: Instant },
     /// Proved; a probe is out and its reply is due.
@@ -123,8 +125,13 @@ impl Schedule {
     pub(crate) fn proved(&mut self, now: Instant, timing: &Timing, jitter: &Jitter) {
         self.proof = Some(now);
         match self.state {
-            State::Resting | State::Up { .. } => {}
+            State::Resting | State::Confirming { .. } | State::Up { .. } => {}
             State::Probing { sa: false, .. } => {}
+            State::Probing { sa: true, .. } if self.mode != ProbeMode::H3c => {
+                self.state = State::Confirming {
+                    next: now + timing.confirm_again,
+                };
+            }
             State::Probing { sa: true, .. }
             | State::AwaitingReply { .. }
             | State::Suspect { .. } => {
@@ -137,7 +144,10 @@ impl Schedule {
 
     /// There is reason to doubt the pair: it is probed now.
     pub(crate) fn doubt(&mut self, now: Instant, timing: &Timing) {
-        if matches!(self.state, State::Up { .. } | State::AwaitingReply { .. }) {
+        if matches!(
+            self.state,
+            State::Confirming { .. } | State::Up { .. } | State::AwaitingReply { .. }
+        ) {
             self.state = State::Suspect {
                 next: now,
                 left: timing.suspect_probes,
@@ -154,9 +164,10 @@ impl Schedule {
     pub(crate) fn next(&self) -> Option<Instant> {
         match self.state {
             State::Resting => None,
-            State::Probing { next, .. } | State::Up { next } | State::Suspect { next, .. } => {
-                Some(next)
-            }
+            State::Probing { next, .. }
+            | State::Confirming { next }
+            | State::Up { next }
+            | State::Suspect { next, .. } => Some(next),
             State::AwaitingReply { due } => Some(due),
         }
     }
@@ -183,6 +194,10 @@ impl Schedule {
                     sa,
                 },
             ),
+            State::Confirming { .. } => {
+                let interval = self.interval(timing, jitter);
+                self.send(now, timing, interval)
+            }
             State::Up { .. } => self.up(now, timing, jitter),
             State::AwaitingReply { .. } => {
                 self.state = State::Suspect {
@@ -314,13 +329,23 @@ mod tests {
             let start = crate::testing::epoch();
             let mut schedule = Schedule::new(mode);
             schedule.arm(start, Duration::ZERO);
-            Self { schedule, timing: Timing::default(), jitter: jitter(7), start, now: start }
+            Self {
+                schedule,
+                timing: Timing::default(),
+                jitter: jitter(7),
+                start,
+                now: start,
+            }
         }
 
         /// Sleeps until the schedule has something to say; when that was, and what.
         fn next(&mut self) -> (Duration, Due) {
             for _ in 0..8 {
-                self.now = self.schedule.next().expect("a schedule never rests").max(self.now);
+                self.now = self
+                    .schedule
+                    .next()
+                    .expect("a schedule never rests")
+                    .max(self.now);
                 let due = self.schedule.due(self.now, &self.timing, &self.jitter);
                 if due != Due::Nothing {
                     return (self.now - self.start, due);
@@ -333,9 +358,12 @@ mod tests {
             self.schedule.proved(self.now, &self.timing, &self.jitter);
         }
 
+        /// Up, proved and confirmed.
         fn up(&mut self) {
             self.next();
             self.schedule.sa_up(self.now, &self.timing);
+            self.prove();
+            assert_eq!(self.next().1, Due::Probe);
             self.prove();
         }
     }
@@ -349,7 +377,10 @@ mod tests {
             assert_eq!(due, Due::Probe);
             let waited = (at - last).as_secs_f64();
             let expected = f64::from(expected);
-            assert!((0.75 * expected..=1.25 * expected).contains(&waited), "{waited} s, not about {expected} s");
+            assert!(
+                (0.75 * expected..=1.25 * expected).contains(&waited),
+                "{waited} s, not about {expected} s"
+            );
             last = at;
         }
     }
@@ -365,13 +396,27 @@ mod tests {
     }
 
     #[test]
+    fn the_first_proof_is_followed_by_one_more_probe_for_the_hub() {
+        let mut rig = Rig::new(ProbeMode::Client);
+        rig.next();
+        rig.schedule.sa_up(rig.now, &rig.timing);
+        rig.prove();
+        assert_eq!(rig.next(), (Duration::from_secs(1), Due::Probe));
+        rig.prove();
+        assert!(Duration::from_secs(19) < rig.next().0);
+    }
+
+    #[test]
     fn a_fresh_sa_that_carries_nothing_is_given_up() {
         let mut rig = Rig::new(ProbeMode::Client);
         rig.next();
         rig.schedule.sa_up(rig.now, &rig.timing);
         let outcomes: Vec<Due> = (0..5).map(|_| rig.next().1).collect();
 
-        assert_eq!(outcomes, [Due::Probe, Due::Probe, Due::Probe, Due::Probe, Due::SaDead]);
+        assert_eq!(
+            outcomes,
+            [Due::Probe, Due::Probe, Due::Probe, Due::Probe, Due::SaDead]
+        );
         assert!(rig.now - rig.start < Duration::from_secs(6));
     }
 
@@ -381,8 +426,15 @@ mod tests {
         rig.up();
         let outcomes: Vec<Due> = (0..5).map(|_| rig.next().1).collect();
 
-        assert_eq!(outcomes, [Due::Probe, Due::Probe, Due::Probe, Due::Probe, Due::SaDead]);
-        assert!(rig.now - rig.start < Duration::from_secs(30), "{:?}", rig.now - rig.start);
+        assert_eq!(
+            outcomes,
+            [Due::Probe, Due::Probe, Due::Probe, Due::Probe, Due::SaDead]
+        );
+        assert!(
+            rig.now - rig.start < Duration::from_secs(30),
+            "{:?}",
+            rig.now - rig.start
+        );
     }
 
     #[test]
@@ -411,7 +463,10 @@ mod tests {
             }
         }
         let probed = probed.expect("a probe in spite of the traffic");
-        assert!(Duration::from_secs(40) < probed && probed <= Duration::from_secs(62), "{probed:?}");
+        assert!(
+            Duration::from_secs(40) < probed && probed <= Duration::from_secs(62),
+            "{probed:?}"
+        );
     }
 
     #[test]
@@ -428,7 +483,11 @@ mod tests {
             rig.schedule.rearm(rig.now, Duration::ZERO, &rig.timing);
             let (at, due) = rig.next();
             assert_eq!(due, Due::Probe);
-            assert!((64.0..=72.0).contains(&(at - last).as_secs_f64()), "{:?}", at - last);
+            assert!(
+                (64.0..=72.0).contains(&(at - last).as_secs_f64()),
+                "{:?}",
+                at - last
+            );
             last = at;
         }
     }
@@ -442,7 +501,10 @@ mod tests {
         assert_eq!(rig.schedule.next(), Some(rig.now));
 
         rig.schedule.sa_down(rig.now, Duration::from_millis(200));
-        assert_eq!(rig.schedule.next(), Some(rig.now + Duration::from_millis(200)));
+        assert_eq!(
+            rig.schedule.next(),
+            Some(rig.now + Duration::from_millis(200))
+        );
     }
 
     #[test]

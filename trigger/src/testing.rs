@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 /// Some instant; only differences mean anything.
-#[expect(clippy::disallowed_methods, reason = "tests need one origin of virtual time")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests need one origin of virtual time"
+)]
 pub(crate) fn epoch() -> Instant {
     Instant::now()
 }

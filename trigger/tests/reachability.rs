@@ -53,7 +53,10 @@ fn the_packet_that_triggers_at_the_branch_is_held_and_delivered() {
         b"<14>branch: up",
     );
     world.network.act(world.branch, |site, now| {
-        assert!(matches!(site.send(now, &syslog), Ok(Encapsulated::Held { .. })));
+        assert!(matches!(
+            site.send(now, &syslog),
+            Ok(Encapsulated::Held { .. })
+        ));
     });
     world.network.run_for(SECOND);
 
@@ -86,7 +89,9 @@ fn a_hub_that_reboots_with_its_roll_reads_again_within_five_seconds() {
 fn a_hub_that_has_lost_its_roll_as_well_reads_again_within_thirty_seconds() {
     for seed in 0..20 {
         let mut world = World::up(seed, Settings::default());
-        world.network.run_for(30 * SECOND + Duration::from_millis(seed * 900));
+        world
+            .network
+            .run_for(30 * SECOND + Duration::from_millis(seed * 900));
         world.reboot_hub(Vec::new());
         let took = world.read_all(40 * SECOND);
         assert!(took < 30 * SECOND, "seed {seed}: {took:?}");
@@ -98,12 +103,18 @@ fn each_single_datagram_lost_in_turn_delays_but_never_darkens() {
     for outbound in [true, false] {
         for lost in 0..12 {
             let mut world = World::new(40 + lost, Settings::default());
-            let (from, to) =
-                if outbound { (world.branch, world.hub) } else { (world.hub, world.branch) };
+            let (from, to) = if outbound {
+                (world.branch, world.hub)
+            } else {
+                (world.hub, world.branch)
+            };
             world.network.lose(from, to, &[lost]);
             world.link_up();
             let took = world.expect_all_up(10 * SECOND);
-            assert!(took < 3 * SECOND, "datagram {lost} lost, outbound {outbound}: {took:?}");
+            assert!(
+                took < 3 * SECOND,
+                "datagram {lost} lost, outbound {outbound}: {took:?}"
+            );
         }
     }
 }
@@ -125,23 +136,41 @@ fn duplicates_reordering_and_heavy_loss_do_not_keep_a_pair_down() {
 #[test]
 fn behind_nat_esp_is_encapsulated_and_a_new_mapping_is_followed() {
     let mut world = World::new(5, Settings::default());
-    let nat = world.network.add_nat("198.18.1.200".parse().unwrap(), Nat::default());
-    world.network.move_host(world.branch, Some(nat), "192.168.0.2".parse().unwrap());
+    let nat = world
+        .network
+        .add_nat("198.18.1.200".parse().unwrap(), Nat::default());
+    world
+        .network
+        .move_host(world.branch, Some(nat), "192.168.0.2".parse().unwrap());
     world.link_up_at("192.168.0.2");
     world.expect_all_up(3 * SECOND);
-    assert!(world.network.host(world.hub).hub().members().all(|member| member.nat));
+    assert!(
+        world
+            .network
+            .host(world.hub)
+            .hub()
+            .members()
+            .all(|member| member.nat)
+    );
 
     world.network.rebind_nat(nat);
     let took = world.read_all(40 * SECOND);
     assert!(took < 25 * SECOND, "{took:?}");
-    let moved = world.network.events().iter().any(|entry| matches!(entry.event, Event::AddressChanged { .. }));
+    let moved = world
+        .network
+        .events()
+        .iter()
+        .any(|entry| matches!(entry.event, Event::AddressChanged { .. }));
     assert!(moved);
 }
 
 #[test]
 fn forced_encapsulation_and_raw_esp_both_work_without_nat() {
     for encapsulation in [Encapsulation::Auto, Encapsulation::Always] {
-        let settings = Settings { encapsulation, ..Settings::default() };
+        let settings = Settings {
+            encapsulation,
+            ..Settings::default()
+        };
         let mut world = World::up(6, settings);
         assert!(world.read_all(SECOND) < Duration::from_millis(200));
     }
@@ -151,7 +180,9 @@ fn forced_encapsulation_and_raw_esp_both_work_without_nat() {
 fn a_branch_with_a_new_address_is_readable_again_within_three_seconds() {
     let mut world = World::up(7, Settings::default());
     world.network.run_for(25 * SECOND);
-    world.network.change_address(world.branch, "198.18.1.77".parse().unwrap());
+    world
+        .network
+        .change_address(world.branch, "198.18.1.77".parse().unwrap());
     world.link_up_at("198.18.1.77");
     let took = world.read_all(5 * SECOND);
     assert!(took < 3 * SECOND, "{took:?}");
@@ -162,7 +193,14 @@ fn a_path_that_was_dead_for_an_hour_carries_again_soon() {
     let mut world = World::up(8, Settings::default());
     world.network.isolate(world.branch);
     world.network.run_for(3600 * SECOND);
-    assert!(world.network.host(world.branch).states().iter().all(|state| *state == PairState::Down));
+    assert!(
+        world
+            .network
+            .host(world.branch)
+            .states()
+            .iter()
+            .all(|state| *state == PairState::Down)
+    );
     world.network.rejoin(world.branch);
     let took = world.read_all(40 * SECOND);
     assert!(took < 20 * SECOND, "{took:?}");
@@ -183,7 +221,11 @@ fn one_black_hole_is_repaired_and_the_other_pairs_do_not_notice() {
         .unwrap();
     let (branch, hub) = (world.branch, world.hub);
     world.network.set_filter(branch, hub, move |passing| {
-        if passing.contents.starts_with(&spi.to_be_bytes()) { sim::Verdict::Lose } else { sim::Verdict::Pass }
+        if passing.contents.starts_with(&spi.to_be_bytes()) {
+            sim::Verdict::Lose
+        } else {
+            sim::Verdict::Pass
+        }
     });
     let before = world.network.take_events().len();
     assert!(0 < before);
@@ -200,17 +242,29 @@ fn one_black_hole_is_repaired_and_the_other_pairs_do_not_notice() {
 
 #[test]
 fn a_second_hub_is_tried_when_the_first_does_not_answer() {
-    let settings = Settings { hubs: vec!["198.18.9.9", world::HUB_ADDRESS], ..Settings::default() };
+    let settings = Settings {
+        hubs: vec!["198.18.9.9", world::HUB_ADDRESS],
+        ..Settings::default()
+    };
     let mut world = World::new(10, settings);
     world.link_up();
     let took = world.expect_all_up(60 * SECOND);
     assert!(took < 30 * SECOND, "{took:?}");
-    assert!(world.network.events().iter().any(|entry| matches!(entry.event, Event::HubChanged { .. })));
+    assert!(
+        world
+            .network
+            .events()
+            .iter()
+            .any(|entry| matches!(entry.event, Event::HubChanged { .. }))
+    );
 }
 
 #[test]
 fn the_h3c_profile_brings_every_pair_up_in_its_own_time() {
-    let settings = Settings { mode: ProbeMode::H3c, ..Settings::default() };
+    let settings = Settings {
+        mode: ProbeMode::H3c,
+        ..Settings::default()
+    };
     let mut world = World::new(11, settings);
     world.link_up();
     world.expect_all_up(200 * SECOND);
@@ -218,7 +272,10 @@ fn the_h3c_profile_brings_every_pair_up_in_its_own_time() {
 
 #[test]
 fn symmetric_probes_prove_as_well() {
-    let settings = Settings { mode: ProbeMode::Symmetric, ..Settings::default() };
+    let settings = Settings {
+        mode: ProbeMode::Symmetric,
+        ..Settings::default()
+    };
     let mut world = World::new(12, settings);
     world.link_up();
     world.expect_all_up(5 * SECOND);
@@ -235,9 +292,17 @@ fn rekeying_both_phases_for_a_day_never_interrupts_reading() {
     for _ in 0..1000 {
         world.network.run_for(10 * SECOND);
         let took = world.read_all(2 * SECOND);
-        assert!(took < Duration::from_millis(300), "{took:?} at {:?}", world.network.now());
+        assert!(
+            took < Duration::from_millis(300),
+            "{took:?} at {:?}",
+            world.network.now()
+        );
     }
-    let rekeys = world.facts(world.branch).iter().filter(|fact| fact.ends_with("rekeyed=true")).count();
+    let rekeys = world
+        .facts(world.branch)
+        .iter()
+        .filter(|fact| fact.ends_with("rekeyed=true"))
+        .count();
     assert!(40 < rekeys, "{rekeys} rekeys");
     assert!(World::all_up(&world.network, [world.hub, world.branch]));
 }
@@ -245,20 +310,32 @@ fn rekeying_both_phases_for_a_day_never_interrupts_reading() {
 #[test]
 fn traffic_that_matches_no_pair_never_enters_a_tunnel() {
     let mut world = World::up(14, Settings::default());
-    let user = udp("192.168.2.7:5000".parse().unwrap(), "203.0.113.1:443".parse().unwrap(), b"users' own");
+    let user = udp(
+        "192.168.2.7:5000".parse().unwrap(),
+        "203.0.113.1:443".parse().unwrap(),
+        b"users' own",
+    );
     world.network.act(world.branch, |site, now| {
         assert_eq!(site.send(now, &user), Ok(Encapsulated::NoPair));
     });
-    assert_eq!(world.network.host(world.branch).branch().stats().unmatched, 1);
+    assert_eq!(
+        world.network.host(world.branch).branch().stats().unmatched,
+        1
+    );
 }
 
 #[test]
 fn an_ntp_reply_that_answers_no_probe_reaches_the_branchs_own_client() {
     let mut world = World::up(15, Settings::default());
     let (_, _, _, source, target, _) = PAIRS[0];
-    let (client, server) =
-        (SocketAddr::new(source.parse().unwrap(), 123), SocketAddr::new(target.parse().unwrap(), 123));
-    let mut reply = trigger::ntp_core::Packet::new(trigger::ntp_core::Version::V4, trigger::ntp_core::Mode::Server);
+    let (client, server) = (
+        SocketAddr::new(source.parse().unwrap(), 123),
+        SocketAddr::new(target.parse().unwrap(), 123),
+    );
+    let mut reply = trigger::ntp_core::Packet::new(
+        trigger::ntp_core::Version::V4,
+        trigger::ntp_core::Mode::Server,
+    );
     reply.origin.0 = 0x1234_5678_9ABC_DEF0;
     let reply = udp(server, client, &reply.encode());
     let mut sealed = vec![0; reply.len() + trigger::MAX_OVERHEAD];
@@ -274,7 +351,9 @@ fn an_ntp_reply_that_answers_no_probe_reaches_the_branchs_own_client() {
     let received = world.network.act(world.branch, |site, now| {
         let branch = site.branch_mut();
         let received = match path.carrier {
-            trigger::Carrier::Esp => branch.handle_esp(now, path.source.ip(), path.destination.ip(), &mut sealed),
+            trigger::Carrier::Esp => {
+                branch.handle_esp(now, path.source.ip(), path.destination.ip(), &mut sealed)
+            }
             _ => branch.handle_datagram(now, path.source, path.destination, &mut sealed),
         };
         matches!(received, Ok(trigger::Received::Packet { packet, .. }) if *packet == reply[..])
@@ -296,7 +375,12 @@ fn garbage_from_inside_and_outside_is_dropped_counted_and_disturbs_nothing() {
             let mut out = [0; 256];
             let _ = branch.encapsulate(now, &octets, &mut out);
             let from = SocketAddr::new("203.0.113.9".parse().unwrap(), 1000);
-            let _ = branch.handle_datagram(now, from, SocketAddr::new(branch_address, port), &mut octets);
+            let _ = branch.handle_datagram(
+                now,
+                from,
+                SocketAddr::new(branch_address, port),
+                &mut octets,
+            );
             let _ = branch.handle_esp(now, from.ip(), branch_address, &mut octets);
         });
     }
@@ -307,7 +391,14 @@ fn garbage_from_inside_and_outside_is_dropped_counted_and_disturbs_nothing() {
     assert!(500 < stats.dropped(DropReason::MalformedInner));
     assert!(500 < stats.dropped(DropReason::Ike));
     assert!(1000 < stats.dropped(DropReason::UnknownSpi) + stats.dropped(DropReason::Malformed));
-    assert!(world.facts(world.branch).iter().all(|fact| !fact.starts_with("down")), "{:?}", world.facts(world.branch));
+    assert!(
+        world
+            .facts(world.branch)
+            .iter()
+            .all(|fact| !fact.starts_with("down")),
+        "{:?}",
+        world.facts(world.branch)
+    );
 }
 
 #[test]
@@ -315,21 +406,39 @@ fn a_wall_clock_that_steps_by_years_has_no_effect() {
     let mut world = World::up(17, Settings::default());
     for years in [-40, 60, -5] {
         world.network.act(world.branch, |site, now| {
-            let wall = trigger::ntp_core::NtpTimestamp::from_unix(1_800_000_000 + years * 31_556_952, 0);
+            let wall =
+                trigger::ntp_core::NtpTimestamp::from_unix(1_800_000_000 + years * 31_556_952, 0);
             site.branch_mut().handle_wall_clock(now, wall);
         });
         world.network.run_for(120 * SECOND);
-        assert!(World::all_up(&world.network, [world.hub, world.branch]), "{years} years");
+        assert!(
+            World::all_up(&world.network, [world.hub, world.branch]),
+            "{years} years"
+        );
     }
-    assert!(world.facts(world.branch).iter().all(|fact| !fact.starts_with("down")));
+    assert!(
+        world
+            .facts(world.branch)
+            .iter()
+            .all(|fact| !fact.starts_with("down"))
+    );
 }
 
 #[test]
 fn a_branch_that_closes_tells_the_hub() {
     let mut world = World::up(18, Settings::default());
-    world.network.act(world.branch, |site, now| site.branch_mut().close(now));
+    world
+        .network
+        .act(world.branch, |site, now| site.branch_mut().close(now));
     world.network.run_for(SECOND);
 
     assert!(world.network.host(world.branch).branch().is_drained());
-    assert!(world.network.host(world.hub).states().iter().all(|state| *state == PairState::Down));
+    assert!(
+        world
+            .network
+            .host(world.hub)
+            .states()
+            .iter()
+            .all(|state| *state == PairState::Down)
+    );
 }

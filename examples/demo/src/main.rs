@@ -31,5 +31,9 @@ fn main() -> anyhow::Result<ExitCode> {
     if arguments.json {
         println!("{}", serde_json::to_string(&outcome)?);
     }
-    Ok(if outcome.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if outcome.ok {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

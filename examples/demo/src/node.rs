@@ -36,11 +36,18 @@ impl Sockets {
     /// Binds both sockets; port 0 takes any that is free.
     pub fn bind(address: IpAddr, ike: u16, nat: u16) -> anyhow::Result<(Self, Ports)> {
         let bind = |port| {
-            UdpSocket::bind(SocketAddr::new(address, port)).with_context(|| format!("cannot bind UDP {address}:{port}"))
+            UdpSocket::bind(SocketAddr::new(address, port))
+                .with_context(|| format!("cannot bind UDP {address}:{port}"))
         };
-        let sockets = Self { ike: bind(ike)?, nat: bind(nat)? };
-        let ports =
-            Ports { address, ike: sockets.ike.local_addr()?.port(), nat: sockets.nat.local_addr()?.port() };
+        let sockets = Self {
+            ike: bind(ike)?,
+            nat: bind(nat)?,
+        };
+        let ports = Ports {
+            address,
+            ike: sockets.ike.local_addr()?.port(),
+            nat: sockets.nat.local_addr()?.port(),
+        };
         Ok((sockets, ports))
     }
 }
@@ -74,16 +81,34 @@ pub struct Node {
 impl Node {
     /// Runs `machine`. What comes out of the tunnel is given to `inside`, whose answer goes back
     /// in; what it does not answer is reported.
-    pub fn start(machine: Machine, mut sockets: Sockets, inside: fn(&[u8]) -> Option<Vec<u8>>) -> anyhow::Result<Self> {
+    pub fn start(
+        machine: Machine,
+        mut sockets: Sockets,
+        inside: fn(&[u8]) -> Option<Vec<u8>>,
+    ) -> anyhow::Result<Self> {
         let poll = Poll::new()?;
-        poll.registry().register(&mut sockets.ike, IKE, Interest::READABLE)?;
-        poll.registry().register(&mut sockets.nat, NAT, Interest::READABLE)?;
+        poll.registry()
+            .register(&mut sockets.ike, IKE, Interest::READABLE)?;
+        poll.registry()
+            .register(&mut sockets.nat, NAT, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         let (packets, inbox) = channel();
         let (outbox, reports) = channel();
-        let running = Running { machine, sockets, poll, inside, inbox, outbox };
+        let running = Running {
+            machine,
+            sockets,
+            poll,
+            inside,
+            inbox,
+            outbox,
+        };
         let thread = std::thread::spawn(move || running.run());
-        Ok(Self { packets: Some(packets), waker, thread: Some(thread), reports })
+        Ok(Self {
+            packets: Some(packets),
+            waker,
+            thread: Some(thread),
+            reports,
+        })
     }
 
     /// Hands an inner packet to the machine.
@@ -131,7 +156,10 @@ impl Running {
         loop {
             self.flush();
             let now = clock();
-            let timeout = self.machine.poll_timeout().map(|at| at.saturating_duration_since(now));
+            let timeout = self
+                .machine
+                .poll_timeout()
+                .map(|at| at.saturating_duration_since(now));
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != ErrorKind::Interrupted
             {
@@ -161,23 +189,46 @@ impl Running {
     }
 
     fn transmit(&self, path: Path, contents: &[u8]) {
-        let on_nat = self.sockets.nat.local_addr().is_ok_and(|local| local.port() == path.source.port());
-        let socket = if on_nat { &self.sockets.nat } else { &self.sockets.ike };
+        let on_nat = self
+            .sockets
+            .nat
+            .local_addr()
+            .is_ok_and(|local| local.port() == path.source.port());
+        let socket = if on_nat {
+            &self.sockets.nat
+        } else {
+            &self.sockets.ike
+        };
         // What the kernel does not take is lost, as it may be on any wire.
         let _ = socket.send_to(contents, path.destination);
     }
 
     fn receive(&mut self, token: Token, buffer: &mut [u8]) {
         loop {
-            let socket = if token == NAT { &self.sockets.nat } else { &self.sockets.ike };
-            let Ok(local) = socket.local_addr() else { return };
-            let Ok((len, source)) = socket.recv_from(buffer) else { return };
-            let Some(contents) = buffer.get_mut(..len) else { return };
-            if let Ok(Received::Packet { packet, .. }) = self.machine.handle_datagram(clock(), source, local, contents) {
+            let socket = if token == NAT {
+                &self.sockets.nat
+            } else {
+                &self.sockets.ike
+            };
+            let Ok(local) = socket.local_addr() else {
+                return;
+            };
+            let Ok((len, source)) = socket.recv_from(buffer) else {
+                return;
+            };
+            let Some(contents) = buffer.get_mut(..len) else {
+                return;
+            };
+            if let Ok(Received::Packet { packet, .. }) =
+                self.machine
+                    .handle_datagram(clock(), source, local, contents)
+            {
                 match (self.inside)(packet) {
                     Some(answer) => self.encapsulate(&answer),
                     None => {
-                        let _ = self.outbox.send((clock(), Report::Delivered(packet.to_vec())));
+                        let _ = self
+                            .outbox
+                            .send((clock(), Report::Delivered(packet.to_vec())));
                     }
                 }
             }
@@ -187,7 +238,8 @@ impl Running {
 
     fn encapsulate(&mut self, packet: &[u8]) {
         let mut out = vec![0; packet.len() + MAX_OVERHEAD];
-        if let Ok(Encapsulated::Sealed { path, len, .. }) = self.machine.encapsulate(clock(), packet, &mut out)
+        if let Ok(Encapsulated::Sealed { path, len, .. }) =
+            self.machine.encapsulate(clock(), packet, &mut out)
             && let Some(sealed) = out.get(..len)
         {
             self.transmit(path, sealed);
@@ -254,4 +306,3 @@ impl Machine {
 pub fn clock() -> Instant {
     Instant::now()
 }
-

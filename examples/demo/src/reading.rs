@@ -13,7 +13,11 @@ pub fn answer(packet: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let number = u64::from_be_bytes(*question.payload.first_chunk()?);
-    let reading = format!("{number:016x} at {} is {}", question.destination.ip(), meter(number));
+    let reading = format!(
+        "{number:016x} at {} is {}",
+        question.destination.ip(),
+        meter(number)
+    );
     udp(question.destination, question.source, reading.as_bytes())
 }
 

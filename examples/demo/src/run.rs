@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use trigger::ike_core::DisconnectReason;
 use trigger::{Event, RollEntry};
 
 use crate::node::{Node, Ports, Report, Sockets, clock};
@@ -50,11 +51,23 @@ pub fn run() -> anyhow::Result<Outcome> {
     let mut course = Course::new(hub_ports, branch_ports);
 
     Timeline::headline("Cold start");
-    course.say(Actor::Demo, Mood::Plain, "the hub starts; it knows its branch by name, not by address");
+    course.say(
+        Actor::Demo,
+        Mood::Plain,
+        "the hub starts; it knows its branch by name, not by address",
+    );
     let mut hub = site::start_hub(hub_sockets, hub_ports, branch_ports, Vec::new())?;
-    course.say(Actor::Reader, Mood::Plain, "the hub asks each pair for a reading; there is no tunnel yet");
+    course.say(
+        Actor::Reader,
+        Mood::Plain,
+        "the hub asks each pair for a reading; there is no tunnel yet",
+    );
     let first = course.ask_all(&hub)?;
-    let began = course.say(Actor::Branch, Mood::Plain, "the branch powers up, its link is up");
+    let began = course.say(
+        Actor::Branch,
+        Mood::Plain,
+        "the branch powers up, its link is up",
+    );
     let mut branch = site::start_branch(branch_sockets, branch_ports, hub_ports)?;
     let cold_start = course.await_answers(&hub, &branch, began, first, None)?;
     let held = course.answered.clone();
@@ -62,7 +75,11 @@ pub fn run() -> anyhow::Result<Outcome> {
 
     Timeline::headline("The branch loses power");
     branch.kill();
-    course.say(Actor::Branch, Mood::Bad, "killed: no Delete, all state gone");
+    course.say(
+        Actor::Branch,
+        Mood::Bad,
+        "killed: no Delete, all state gone",
+    );
     let (sockets, _) = Sockets::bind(address, branch_ports.ike, branch_ports.nat)?;
     let began = course.say(Actor::Branch, Mood::Plain, "the branch powers up again");
     branch = site::start_branch(sockets, branch_ports, hub_ports)?;
@@ -70,9 +87,17 @@ pub fn run() -> anyhow::Result<Outcome> {
 
     Timeline::headline("The hub loses power");
     hub.kill();
-    course.say(Actor::Hub, Mood::Bad, "killed: no Delete, all state gone but the roll of its branches");
+    course.say(
+        Actor::Hub,
+        Mood::Bad,
+        "killed: no Delete, all state gone but the roll of its branches",
+    );
     let (sockets, _) = Sockets::bind(address, hub_ports.ike, hub_ports.nat)?;
-    let began = course.say(Actor::Hub, Mood::Plain, "the hub starts again and calls its roll");
+    let began = course.say(
+        Actor::Hub,
+        Mood::Plain,
+        "the hub starts again and calls its roll",
+    );
     hub = site::start_hub(sockets, hub_ports, branch_ports, course.roll.clone())?;
     let hub_reboot = course.await_all(&hub, &branch, began)?;
     course.read_all(&hub, &branch, Phase::After)?;
@@ -166,9 +191,15 @@ impl Course {
         let mut missing: Vec<usize> = (0..FLOWS.len()).collect();
         let mut asked = clock();
         while !missing.is_empty() {
-            self.listen(hub, branch, &open, |question| missing.retain(|&flow| flow != question.flow));
+            self.listen(hub, branch, &open, |question| {
+                missing.retain(|&flow| flow != question.flow)
+            });
             let now = clock();
-            anyhow::ensure!(now < began + DEADLINE, "no reading over {} after {DEADLINE:?}", list(&missing)?);
+            anyhow::ensure!(
+                now < began + DEADLINE,
+                "no reading over {} after {DEADLINE:?}",
+                list(&missing)?
+            );
             if retry.is_some_and(|retry| asked + retry <= now) {
                 for &flow in &missing {
                     open.push(self.ask(hub, flow)?);
@@ -177,7 +208,10 @@ impl Course {
             }
         }
         let took = clock().saturating_duration_since(began);
-        let text = format!("every pair has answered, {:.1} ms after", took.as_secs_f64() * 1e3);
+        let text = format!(
+            "every pair has answered, {:.1} ms after",
+            took.as_secs_f64() * 1e3
+        );
         self.say(Actor::Demo, Mood::Good, &text);
         Ok(took)
     }
@@ -191,7 +225,11 @@ impl Course {
                 let mut done = false;
                 while !done {
                     self.listen(hub, branch, &[question], |_| done = true);
-                    anyhow::ensure!(clock() < deadline, "a read over {} was lost", flow_at(flow)?.name);
+                    anyhow::ensure!(
+                        clock() < deadline,
+                        "a read over {} was lost",
+                        flow_at(flow)?.name
+                    );
                 }
                 if let Some((before, after)) = self.reads.get_mut(flow) {
                     match phase {
@@ -201,62 +239,106 @@ impl Course {
                 }
             }
         }
-        let text = format!("{READS} readings over each of {} pairs, all right", FLOWS.len());
+        let text = format!(
+            "{READS} readings over each of {} pairs, all right",
+            FLOWS.len()
+        );
         self.say(Actor::Reader, Mood::Good, &text);
         Ok(())
     }
 
     /// Takes what both machines report for a moment; `right` is told of each right answer.
-    fn listen(&mut self, hub: &Node, branch: &Node, open: &[Question], mut right: impl FnMut(Question)) {
-        while let Ok((at, report)) = branch.reports.try_recv() {
-            if let Report::Event(event) = report {
-                self.tell(at, Actor::Branch, &event);
-            }
-        }
-        let Ok((at, report)) = hub.reports.recv_timeout(Duration::from_millis(2)) else { return };
-        match report {
-            Report::Event(event) => {
-                if let Event::RollChanged { entry } = &event {
-                    self.roll = vec![entry.as_ref().clone()];
+    fn listen(
+        &mut self,
+        hub: &Node,
+        branch: &Node,
+        open: &[Question],
+        mut right: impl FnMut(Question),
+    ) {
+        let first = hub.reports.recv_timeout(Duration::from_millis(2)).ok();
+        let of = |actor| move |(at, report): (Instant, Report)| (at, actor, report);
+        let at_hub = first
+            .into_iter()
+            .chain(hub.reports.try_iter())
+            .map(of(Actor::Hub));
+        let mut reports: Vec<_> = at_hub
+            .chain(branch.reports.try_iter().map(of(Actor::Branch)))
+            .collect();
+        reports.sort_by_key(|(at, ..)| *at);
+        for (at, actor, report) in reports {
+            match report {
+                Report::Event(event) => {
+                    if let Event::RollChanged { entry } = &event {
+                        self.roll = vec![entry.as_ref().clone()];
+                    }
+                    self.tell(at, actor, &event);
                 }
-                self.tell(at, Actor::Hub, &event);
+                Report::Delivered(packet) => match answer_to(&packet, open) {
+                    Some(question) => {
+                        self.answered.push(question);
+                        right(question);
+                    }
+                    None => self.stray(&packet),
+                },
             }
-            Report::Delivered(packet) => match answer_to(&packet, open) {
-                Some(question) => {
-                    self.answered.push(question);
-                    right(question);
-                }
-                None => self.stray(&packet),
-            },
         }
     }
 
     /// An answer to a question that is no longer open may be late, but it must be right.
     fn stray(&mut self, packet: &[u8]) {
-        if !FLOWS.iter().any(|flow| reading::check(packet, flow.service()).is_some()) {
+        if !FLOWS
+            .iter()
+            .any(|flow| reading::check(packet, flow.service()).is_some())
+        {
             self.wrong += 1;
             self.say(Actor::Reader, Mood::Bad, "a wrong answer");
         }
     }
 
     fn tell(&self, at: Instant, actor: Actor, event: &Event) {
-        let pair = |number: u32| usize::try_from(number).ok().and_then(|at| FLOWS.get(at)).map_or("?", |flow| flow.name);
+        let pair = |number: u32| {
+            usize::try_from(number)
+                .ok()
+                .and_then(|at| FLOWS.get(at))
+                .map_or("?", |flow| flow.name)
+        };
         let (mood, text) = match event {
             Event::PeerUp { address, nat, .. } => {
                 let by = if *nat { "UDP-encapsulated" } else { "raw" };
-                (Mood::Plain, format!("ISAKMP SA up with {}, ESP {by}", self.names.name(*address)))
+                (
+                    Mood::Plain,
+                    format!("ISAKMP SA up with {}, ESP {by}", self.names.name(*address)),
+                )
             }
-            Event::PeerDown { reason, .. } => (Mood::Bad, format!("ISAKMP SA down: {reason}")),
-            Event::SaUp { pair: id, inbound_spi, outbound_spi, .. } => (
+            Event::PeerDown { reason, .. } => (Mood::Bad, farewell(reason)),
+            Event::SaUp {
+                pair: id,
+                inbound_spi,
+                outbound_spi,
+                ..
+            } => (
                 Mood::Plain,
-                format!("{}: IPsec SA up, SPI {inbound_spi:08x} in, {outbound_spi:08x} out", pair(id.number())),
+                format!(
+                    "{}: IPsec SA up, SPI {inbound_spi:08x} in, {outbound_spi:08x} out",
+                    pair(id.number())
+                ),
             ),
             Event::PairUp { pair: id, rtt } => {
-                let rtt = rtt.map_or_else(String::new, |rtt| format!(" in {:.1} ms", rtt.as_secs_f64() * 1e3));
-                (Mood::Good, format!("{}: up, a reply has come back{rtt}", pair(id.number())))
+                let rtt = rtt.map_or_else(String::new, |rtt| {
+                    format!(" in {:.1} ms", rtt.as_secs_f64() * 1e3)
+                });
+                (
+                    Mood::Good,
+                    format!("{}: up, a reply has come back{rtt}", pair(id.number())),
+                )
             }
-            Event::PairDown { pair: id, reason } => (Mood::Bad, format!("{}: down, {reason}", pair(id.number()))),
-            Event::Hint { .. } => (Mood::Plain, "hint that the hub has lost its state: check whether it lives".into()),
+            Event::PairDown { pair: id, reason } => {
+                (Mood::Bad, format!("{}: down, {reason}", pair(id.number())))
+            }
+            Event::Hint { .. } => (
+                Mood::Plain,
+                "hint that the hub has lost its state: check whether it lives".into(),
+            ),
             Event::NegotiationFailed { failure, .. } => (Mood::Bad, failure.to_string()),
             _ => return,
         };
@@ -271,7 +353,14 @@ impl Course {
                 // The first question of each flow was asked once, before there was a tunnel.
                 let first_packet_lost = !held.iter().any(|question| question.flow == index);
                 let (local, remote) = (pair.local().to_string(), pair.remote().to_string());
-                Some(PairOutcome { name: flow.name, local, remote, reads_before, reads_after, first_packet_lost })
+                Some(PairOutcome {
+                    name: flow.name,
+                    local,
+                    remote,
+                    reads_before,
+                    reads_after,
+                    first_packet_lost,
+                })
             })
             .collect();
         let read = |pair: &PairOutcome| {
@@ -291,7 +380,9 @@ impl Course {
 
 impl Names {
     fn name(&self, address: std::net::SocketAddr) -> String {
-        let of = |ports: Ports| ports.address == address.ip() && [ports.ike, ports.nat].contains(&address.port());
+        let of = |ports: Ports| {
+            ports.address == address.ip() && [ports.ike, ports.nat].contains(&address.port())
+        };
         match (of(self.hub), of(self.branch)) {
             (true, _) => format!("the hub at {address}"),
             (_, true) => format!("the branch at {address}"),
@@ -305,9 +396,16 @@ impl Outcome {
     #[expect(clippy::print_stdout, reason = "this is what the program is for")]
     pub fn print_table(&self) {
         Timeline::headline("Result");
-        println!("{:<12}{:<18}{:<18}{:>8}{:>8}   first packet", "pair", "hub side", "branch side", "before", "after");
+        println!(
+            "{:<12}{:<18}{:<18}{:>8}{:>8}   first packet",
+            "pair", "hub side", "branch side", "before", "after"
+        );
         for pair in &self.pairs {
-            let first = if pair.first_packet_lost { "lost" } else { "delivered" };
+            let first = if pair.first_packet_lost {
+                "lost"
+            } else {
+                "delivered"
+            };
             println!(
                 "{:<12}{:<18}{:<18}{:>8}{:>8}   {first}",
                 pair.name, pair.local, pair.remote, pair.reads_before, pair.reads_after
@@ -316,29 +414,58 @@ impl Outcome {
         println!();
         for (what, millis) in [
             ("cold start to all pairs", self.cold_start_to_all_pairs_ms),
-            ("branch reboot to all pairs", self.branch_reboot_to_all_pairs_ms),
+            (
+                "branch reboot to all pairs",
+                self.branch_reboot_to_all_pairs_ms,
+            ),
             ("hub reboot to all pairs", self.hub_reboot_to_all_pairs_ms),
         ] {
             println!("{what:<30}{millis:>10.1} ms");
         }
-        println!("{}", if self.ok { "every read got the right answer" } else { "FAILED: a read was lost or wrong" });
+        println!(
+            "{}",
+            if self.ok {
+                "every read got the right answer"
+            } else {
+                "FAILED: a read was lost or wrong"
+            }
+        );
+    }
+}
+
+fn farewell(reason: &DisconnectReason) -> String {
+    match reason {
+        DisconnectReason::PeerDead { tries, .. } => {
+            format!("the hub has not answered {tries} times: it is dead")
+        }
+        DisconnectReason::DeletedByPeer => "ISAKMP SA deleted by the peer".into(),
+        other => format!("ISAKMP SA down: {other:?}"),
     }
 }
 
 fn answer_to(packet: &[u8], open: &[Question]) -> Option<Question> {
     open.iter().copied().find(|question| {
-        let Some(flow) = FLOWS.get(question.flow) else { return false };
-        let reader = u16::try_from(question.flow).map(|flow_number| flow.reader(READER_PORT + flow_number));
+        let Some(flow) = FLOWS.get(question.flow) else {
+            return false;
+        };
+        let reader =
+            u16::try_from(question.flow).map(|flow_number| flow.reader(READER_PORT + flow_number));
         reading::check(packet, flow.service())
             .is_some_and(|(asker, number)| number == question.number && Ok(asker) == reader)
     })
 }
 
 fn flow_at(index: usize) -> anyhow::Result<Flow> {
-    FLOWS.get(index).copied().ok_or_else(|| anyhow::anyhow!("no flow {index}"))
+    FLOWS
+        .get(index)
+        .copied()
+        .ok_or_else(|| anyhow::anyhow!("no flow {index}"))
 }
 
 fn list(flows: &[usize]) -> anyhow::Result<String> {
-    let names: Vec<&str> = flows.iter().map(|&flow| flow_at(flow).map(|flow| flow.name)).collect::<Result<_, _>>()?;
+    let names: Vec<&str> = flows
+        .iter()
+        .map(|&flow| flow_at(flow).map(|flow| flow.name))
+        .collect::<Result<_, _>>()?;
     Ok(names.join(", "))
 }

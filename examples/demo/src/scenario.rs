@@ -62,13 +62,20 @@ impl Flow {
 
     /// The pair as the hub sees it.
     pub fn at_hub(&self) -> anyhow::Result<PairConfig> {
-        Ok(PairConfig::new(self.name, self.hub_subnet()?, self.branch_subnet()?))
+        Ok(PairConfig::new(
+            self.name,
+            self.hub_subnet()?,
+            self.branch_subnet()?,
+        ))
     }
 
     /// The pair as the branch sees it, with its trigger.
     pub fn at_branch(&self) -> anyhow::Result<PairConfig> {
         let pair = PairConfig::new(self.name, self.branch_subnet()?, self.hub_subnet()?);
-        Ok(pair.with_trigger(Trigger::new(IpAddr::V4(self.source), IpAddr::V4(self.target)))?)
+        Ok(pair.with_trigger(Trigger::new(
+            IpAddr::V4(self.source),
+            IpAddr::V4(self.target),
+        ))?)
     }
 
     /// Where the hub's NTP server is.

@@ -15,7 +15,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use trigger::ike_core::{Encapsulation, EndpointConfig, PeerConfig, PreSharedKey};
 use trigger::ntp_core::NtpTimestamp;
-use trigger::{Branch, BranchConfig, CryptoProvider, Encapsulated, MAX_OVERHEAD, PairConfig, Received, Trigger};
+use trigger::{
+    Branch, BranchConfig, CryptoProvider, Encapsulated, MAX_OVERHEAD, PairConfig, Received, Trigger,
+};
 
 const IKE_PORT: u16 = 10_500;
 const NAT_PORT: u16 = 14_500;
@@ -28,7 +30,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: minimal LOCAL_ADDRESS HUB_ADDRESS PRE_SHARED_KEY".into());
     };
     let (local, hub): (IpAddr, IpAddr) = (local.parse()?, hub.parse()?);
-    let sockets = [UdpSocket::bind((local, IKE_PORT))?, UdpSocket::bind((local, NAT_PORT))?];
+    let sockets = [
+        UdpSocket::bind((local, IKE_PORT))?,
+        UdpSocket::bind((local, NAT_PORT))?,
+    ];
     for socket in &sockets {
         socket.set_read_timeout(Some(TURN))?;
     }
@@ -50,12 +55,27 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// One pair, with the probe that triggers and proves it.
 fn config(hub: IpAddr, key: &str) -> Result<BranchConfig, Box<dyn Error>> {
     let crypto = CryptoProvider::rustcrypto();
-    let endpoint = EndpointConfig::builder(crypto.ike.clone()).ike_port(IKE_PORT).nat_port(NAT_PORT).build()?;
-    let ike = PeerConfig::builder("branch1".parse()?, "hub".parse()?, PreSharedKey::new(key.as_bytes()))
-        .encapsulation(Encapsulation::Always);
-    let pair = PairConfig::new("telemetry", "10.61.1.0/24".parse()?, "10.61.3.0/24".parse()?)
-        .with_trigger(Trigger::new("10.61.1.1".parse()?, "10.61.3.26".parse()?))?;
-    Ok(BranchConfig::builder(endpoint, ike, crypto).ike_port(IKE_PORT).hub(hub).pair(pair).build()?)
+    let endpoint = EndpointConfig::builder(crypto.ike.clone())
+        .ike_port(IKE_PORT)
+        .nat_port(NAT_PORT)
+        .build()?;
+    let ike = PeerConfig::builder(
+        "branch1".parse()?,
+        "hub".parse()?,
+        PreSharedKey::new(key.as_bytes()),
+    )
+    .encapsulation(Encapsulation::Always);
+    let pair = PairConfig::new(
+        "telemetry",
+        "10.61.1.0/24".parse()?,
+        "10.61.3.0/24".parse()?,
+    )
+    .with_trigger(Trigger::new("10.61.1.1".parse()?, "10.61.3.26".parse()?))?;
+    Ok(BranchConfig::builder(endpoint, ike, crypto)
+        .ike_port(IKE_PORT)
+        .hub(hub)
+        .pair(pair)
+        .build()?)
 }
 
 /// Sends and prints all that the branch has to say.
@@ -71,7 +91,11 @@ fn flush(branch: &mut Branch, sockets: &[UdpSocket; 2]) {
 /// What the kernel does not take is lost, as on any wire: the machines retransmit.
 fn send(sockets: &[UdpSocket; 2], path: trigger::Path, octets: &[u8]) {
     let [ike, nat] = sockets;
-    let socket = if path.source.port() == NAT_PORT { nat } else { ike };
+    let socket = if path.source.port() == NAT_PORT {
+        nat
+    } else {
+        ike
+    };
     let _ = socket.send_to(octets, path.destination);
 }
 

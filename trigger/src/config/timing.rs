@@ -23,7 +23,7 @@ pub struct Timing {
     pub link_up_jitter: Duration,
     /// Added to the first probe for each pair that comes before. Default: 20 ms.
     pub pair_spacing: Duration,
-    /// Longest wait before a branch comes back to a hub that had gone away. Default: 1 s.
+    /// Longest wait before a branch comes back to a hub that had gone away. Default: 500 ms.
     ///
     /// Everybody comes back at once then, so this is the brake on the stampede.
     pub hub_back_jitter: Duration,
@@ -37,7 +37,7 @@ pub struct Timing {
     pub rearm_interval: Duration,
     /// From an SA coming up to the probe that confirms it. Default: 50 ms.
     pub confirm_delay: Duration,
-    /// From the first confirming probe to the second. Default: 1 s.
+    /// From the first confirming probe, or the first proof, to one more probe. Default: 1 s.
     pub confirm_again: Duration,
     /// Between probes of a reachable pair that carries no traffic. Default: 20 s.
     pub probe_interval: Duration,
@@ -89,7 +89,7 @@ impl Default for Timing {
         Self {
             link_up_jitter: Duration::from_millis(100),
             pair_spacing: Duration::from_millis(20),
-            hub_back_jitter: Duration::from_secs(1),
+            hub_back_jitter: Duration::from_millis(500),
             retry_first: Duration::from_secs(1),
             retry_cap: Duration::from_secs(14),
             retry_spread_percent: 25,

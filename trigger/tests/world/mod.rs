@@ -13,8 +13,9 @@ use trigger::ike_core::config::PeerConfigBuilder;
 use trigger::ike_core::{Encapsulation, EndpointConfig, PeerConfig, PreSharedKey};
 use trigger::ntp_core::NtpTimestamp;
 use trigger::{
-    Branch, BranchConfig, Carrier, CryptoProvider, Encapsulated, Event, Hub, HubConfig, MAX_OVERHEAD, MemberConfig,
-    PairConfig, PairId, PairState, ProbeMode, Received, RollEntry, Timing, Trigger,
+    Branch, BranchConfig, Carrier, CryptoProvider, Encapsulated, Event, Hub, HubConfig,
+    MAX_OVERHEAD, MemberConfig, PairConfig, PairId, PairState, ProbeMode, Received, RollEntry,
+    Timing, Trigger,
 };
 
 pub const HUB_ADDRESS: &str = "198.18.2.2";
@@ -24,9 +25,30 @@ pub const SERVICE_PORT: u16 = 7000;
 
 /// One pair: name, branch subnet, hub subnet, probe source, probe target, data service.
 pub const PAIRS: [(&str, &str, &str, &str, &str, &str); 3] = [
-    ("telemetry", "10.61.1.0/24", "10.61.3.0/24", "10.61.1.1", "10.61.3.26", "10.61.1.10"),
-    ("cameras", "192.168.1.0/24", "192.168.61.0/24", "192.168.1.1", "192.168.61.1", "192.168.1.10"),
-    ("archive", "192.168.1.0/24", "10.61.3.0/24", "192.168.1.1", "10.61.3.26", "192.168.1.10"),
+    (
+        "telemetry",
+        "10.61.1.0/24",
+        "10.61.3.0/24",
+        "10.61.1.1",
+        "10.61.3.26",
+        "10.61.1.10",
+    ),
+    (
+        "cameras",
+        "192.168.1.0/24",
+        "192.168.61.0/24",
+        "192.168.1.1",
+        "192.168.61.1",
+        "192.168.1.10",
+    ),
+    (
+        "archive",
+        "192.168.1.0/24",
+        "10.61.3.0/24",
+        "192.168.1.1",
+        "10.61.3.26",
+        "192.168.1.10",
+    ),
 ];
 
 /// Deterministic octets for all three cores.
@@ -97,12 +119,16 @@ impl Default for Settings {
 }
 
 fn peer(settings: &Settings, local: &str, remote: &str) -> PeerConfigBuilder {
-    PeerConfig::builder(local.parse().unwrap(), remote.parse().unwrap(), PreSharedKey::new(PRE_SHARED_KEY))
-        .ike_proposals(vec!["aes128-sha256-curve25519".parse().unwrap()])
-        .esp_proposals(vec![settings.esp.parse().unwrap()])
-        .encapsulation(settings.encapsulation)
-        .sa_lifetime(settings.sa_lifetime)
-        .ike_lifetime(settings.ike_lifetime)
+    PeerConfig::builder(
+        local.parse().unwrap(),
+        remote.parse().unwrap(),
+        PreSharedKey::new(PRE_SHARED_KEY),
+    )
+    .ike_proposals(vec!["aes128-sha256-curve25519".parse().unwrap()])
+    .esp_proposals(vec![settings.esp.parse().unwrap()])
+    .encapsulation(settings.encapsulation)
+    .sa_lifetime(settings.sa_lifetime)
+    .ike_lifetime(settings.ike_lifetime)
 }
 
 pub fn wall() -> NtpTimestamp {
@@ -112,14 +138,16 @@ pub fn wall() -> NtpTimestamp {
 pub fn branch_config(settings: &Settings, seed: u64, identity: &str) -> Arc<BranchConfig> {
     let crypto = crypto(seed);
     let endpoint = EndpointConfig::builder(crypto.ike.clone()).build().unwrap();
-    let mut builder =
-        BranchConfig::builder(endpoint, peer(settings, identity, "hub"), crypto).timing(settings.timing.clone());
+    let mut builder = BranchConfig::builder(endpoint, peer(settings, identity, "hub"), crypto)
+        .timing(settings.timing.clone());
     for hub in &settings.hubs {
         builder = builder.hub(hub.parse().unwrap());
     }
     for (name, local, remote, source, target, _) in PAIRS {
-        let trigger = Trigger::new(source.parse().unwrap(), target.parse().unwrap()).with_mode(settings.mode);
-        let pair = PairConfig::new(name, local.parse().unwrap(), remote.parse().unwrap()).with_trigger(trigger);
+        let trigger =
+            Trigger::new(source.parse().unwrap(), target.parse().unwrap()).with_mode(settings.mode);
+        let pair = PairConfig::new(name, local.parse().unwrap(), remote.parse().unwrap())
+            .with_trigger(trigger);
         builder = builder.pair(pair.unwrap());
     }
     Arc::new(builder.build().unwrap())
@@ -133,13 +161,19 @@ pub fn hub(settings: &Settings, seed: u64, roll: Vec<RollEntry>, now: Instant) -
     let crypto = crypto(seed);
     let endpoint = EndpointConfig::builder(crypto.ike.clone()).build().unwrap();
     let targets = PAIRS.iter().map(|pair| pair.4.parse().unwrap());
-    let config = HubConfig::builder(endpoint, crypto).serve_ntp(targets).timing(settings.timing.clone()).build();
+    let config = HubConfig::builder(endpoint, crypto)
+        .serve_ntp(targets)
+        .timing(settings.timing.clone())
+        .build();
     let mut hub = Hub::new(config, roll, now, wall());
     let pairs = PAIRS
         .iter()
-        .map(|(name, local, remote, ..)| PairConfig::new(name, remote.parse().unwrap(), local.parse().unwrap()))
+        .map(|(name, local, remote, ..)| {
+            PairConfig::new(name, remote.parse().unwrap(), local.parse().unwrap())
+        })
         .collect();
-    hub.add_member(MemberConfig::new(peer(settings, "hub", "branch1"), pairs).unwrap()).unwrap();
+    hub.add_member(MemberConfig::new(peer(settings, "hub", "branch1"), pairs).unwrap())
+        .unwrap();
     hub
 }
 
@@ -198,10 +232,16 @@ impl Site {
     }
 
     /// Sends an inner packet.
-    pub fn send(&mut self, now: Instant, packet: &[u8]) -> Result<Encapsulated, trigger::EncapsulateError> {
+    pub fn send(
+        &mut self,
+        now: Instant,
+        packet: &[u8],
+    ) -> Result<Encapsulated, trigger::EncapsulateError> {
         let mut out = vec![0; packet.len() + MAX_OVERHEAD];
         let (sent, outgoing) = match self {
-            Self::Branch(branch, outgoing) => (branch.encapsulate(now, packet, &mut out)?, outgoing),
+            Self::Branch(branch, outgoing) => {
+                (branch.encapsulate(now, packet, &mut out)?, outgoing)
+            }
             Self::Hub(hub, outgoing, _) => (hub.encapsulate(now, packet, &mut out)?, outgoing),
         };
         if let Encapsulated::Sealed { path, len, .. } = sent {
@@ -230,20 +270,36 @@ fn datagram(path: trigger::Path, contents: Vec<u8>) -> Datagram {
         source.set_port(0);
         destination.set_port(0);
     }
-    Datagram { source, destination, contents }
+    Datagram {
+        source,
+        destination,
+        contents,
+    }
 }
 
 impl Host for Site {
     type Event = Event;
 
     fn handle_datagram(&mut self, now: Instant, datagram: &mut Datagram) {
-        let Datagram { source, destination, contents } = datagram;
+        let Datagram {
+            source,
+            destination,
+            contents,
+        } = datagram;
         let raw = source.port() == 0 && destination.port() == 0;
         let received = match (&mut *self, raw) {
-            (Self::Branch(branch, _), false) => branch.handle_datagram(now, *source, *destination, contents),
-            (Self::Hub(hub, ..), false) => hub.handle_datagram(now, *source, *destination, contents),
-            (Self::Branch(branch, _), true) => branch.handle_esp(now, source.ip(), destination.ip(), contents),
-            (Self::Hub(hub, ..), true) => hub.handle_esp(now, source.ip(), destination.ip(), contents),
+            (Self::Branch(branch, _), false) => {
+                branch.handle_datagram(now, *source, *destination, contents)
+            }
+            (Self::Hub(hub, ..), false) => {
+                hub.handle_datagram(now, *source, *destination, contents)
+            }
+            (Self::Branch(branch, _), true) => {
+                branch.handle_esp(now, source.ip(), destination.ip(), contents)
+            }
+            (Self::Hub(hub, ..), true) => {
+                hub.handle_esp(now, source.ip(), destination.ip(), contents)
+            }
         };
         if let Ok(Received::Packet { packet, .. }) = received {
             let packet = packet.to_vec();
@@ -286,7 +342,9 @@ impl Host for Site {
 
 /// The data service: repeats the question's number.
 pub fn answer(packet: &[u8]) -> Option<Vec<u8>> {
-    let question = UdpDatagram::parse(packet).ok().filter(|udp| udp.destination.port() == SERVICE_PORT)?;
+    let question = UdpDatagram::parse(packet)
+        .ok()
+        .filter(|udp| udp.destination.port() == SERVICE_PORT)?;
     Some(udp(question.destination, question.source, question.payload))
 }
 
@@ -315,7 +373,13 @@ impl World {
         let hub = network.add_host("hub", HUB_ADDRESS.parse().unwrap(), hub_machine);
         let branch_machine = Site::of_branch(branch(&settings, seed ^ 0xB, now));
         let branch = network.add_host("branch", BRANCH_ADDRESS.parse().unwrap(), branch_machine);
-        Self { network, hub, branch, settings, seed }
+        Self {
+            network,
+            hub,
+            branch,
+            settings,
+            seed,
+        }
     }
 
     /// A world in which every pair is up at both ends.
@@ -332,14 +396,17 @@ impl World {
 
     pub fn link_up_at(&mut self, address: &str) {
         let address: IpAddr = address.parse().unwrap();
-        self.network.act(self.branch, |site, now| site.branch_mut().handle_link_up(now, address));
+        self.network.act(self.branch, |site, now| {
+            site.branch_mut().handle_link_up(now, address)
+        });
     }
 
     pub fn reboot_branch(&mut self) {
         self.network.switch_off(self.branch);
         let seed = self.seed ^ 0xBB ^ self.network.now().as_nanos() as u64;
         let machine = branch(&self.settings, seed, self.network.instant());
-        self.network.switch_on(self.branch, Site::of_branch(machine));
+        self.network
+            .switch_on(self.branch, Site::of_branch(machine));
         self.link_up();
     }
 
@@ -352,21 +419,34 @@ impl World {
 
     /// What the hub has stored of its branches.
     pub fn roll(&self) -> Vec<RollEntry> {
-        let entries = self.network.events().iter().filter_map(|entry| match &entry.event {
-            Event::RollChanged { entry } => Some(entry.as_ref().clone()),
-            _ => None,
-        });
+        let entries = self
+            .network
+            .events()
+            .iter()
+            .filter_map(|entry| match &entry.event {
+                Event::RollChanged { entry } => Some(entry.as_ref().clone()),
+                _ => None,
+            });
         { entries }.next_back().into_iter().collect()
     }
 
     pub fn all_up(network: &Network<Site>, ids: [HostId; 2]) -> bool {
-        ids.iter().all(|&id| network.host(id).states().iter().all(|state| *state == PairState::Up))
+        ids.iter().all(|&id| {
+            network
+                .host(id)
+                .states()
+                .iter()
+                .all(|state| *state == PairState::Up)
+        })
     }
 
     /// How long until every pair is up at both ends.
     pub fn expect_all_up(&mut self, limit: Duration) -> Duration {
         let ids = [self.hub, self.branch];
-        self.network.expect("every pair up at both ends", limit, |network| Self::all_up(network, ids))
+        self.network
+            .expect("every pair up at both ends", limit, |network| {
+                Self::all_up(network, ids)
+            })
     }
 
     /// The hub asks over one pair. Returns the question's number.
@@ -392,7 +472,10 @@ impl World {
         let mut asked: Vec<Vec<u64>> = vec![Vec::new(); PAIRS.len()];
         while self.network.now() < start + limit {
             for (pair, numbers) in asked.iter_mut().enumerate() {
-                if !numbers.iter().any(|&number| answered(&self.network, self.hub, number)) {
+                if !numbers
+                    .iter()
+                    .any(|&number| answered(&self.network, self.hub, number))
+                {
                     let number = self.ask(pair);
                     numbers.push(number);
                 }
@@ -400,13 +483,16 @@ impl World {
             let hub = self.hub;
             let next = self.network.now() + Duration::from_millis(50);
             let done = self.network.run_until(next, |network| {
-                asked.iter().all(|numbers| numbers.iter().any(|&number| answered(network, hub, number)))
+                asked
+                    .iter()
+                    .all(|numbers| numbers.iter().any(|&number| answered(network, hub, number)))
             });
             if let Some(at) = done {
                 return at - start;
             }
         }
-        self.network.fail(&format!("not every pair readable within {limit:?}"))
+        self.network
+            .fail(&format!("not every pair readable within {limit:?}"))
     }
 
     /// Facts of one end, as text without addresses and SPIs.
@@ -418,24 +504,39 @@ impl World {
             .map(|entry| match &entry.event {
                 Event::PairUp { pair, .. } => format!("up {}", pair.number()),
                 Event::PairDown { pair, reason } => format!("down {}: {reason}", pair.number()),
-                Event::SaUp { pair, rekeyed, .. } => format!("sa {} rekeyed={rekeyed}", pair.number()),
-                Event::SaDown { pair, replaced, .. } => format!("no sa {} replaced={replaced}", pair.number()),
+                Event::SaUp { pair, rekeyed, .. } => {
+                    format!("sa {} rekeyed={rekeyed}", pair.number())
+                }
+                Event::SaDown { pair, replaced, .. } => {
+                    format!("no sa {} replaced={replaced}", pair.number())
+                }
                 Event::PeerUp { renewal, .. } => format!("peer up renewal={renewal}"),
                 other => format!("{other:?}"),
             })
             .collect()
     }
 
-    pub fn pair_events(&self, host: HostId, wanted: impl Fn(&Event) -> Option<PairId>) -> Vec<(Duration, PairId)> {
-        let events = self.network.events().iter().filter(|entry| entry.host == host);
-        events.filter_map(|entry| Some((entry.at, wanted(&entry.event)?))).collect()
+    pub fn pair_events(
+        &self,
+        host: HostId,
+        wanted: impl Fn(&Event) -> Option<PairId>,
+    ) -> Vec<(Duration, PairId)> {
+        let events = self
+            .network
+            .events()
+            .iter()
+            .filter(|entry| entry.host == host);
+        events
+            .filter_map(|entry| Some((entry.at, wanted(&entry.event)?)))
+            .collect()
     }
 }
 
 fn answered(network: &Network<Site>, hub: HostId, number: u64) -> bool {
     network.is_running(hub)
         && network.host(hub).delivered().iter().rev().any(|packet| {
-            UdpDatagram::parse(packet)
-                .is_ok_and(|udp| udp.source.port() == SERVICE_PORT && udp.payload == number.to_be_bytes())
+            UdpDatagram::parse(packet).is_ok_and(|udp| {
+                udp.source.port() == SERVICE_PORT && udp.payload == number.to_be_bytes()
+            })
         })
 }
