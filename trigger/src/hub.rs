@@ -273,10 +273,11 @@ impl Hub {
         esp: &'a mut [u8],
     ) -> Result<Received<'a>, DatagramError> {
         let now = self.advance(now);
+        // An answer, if there is one, is IKE's.
         let ike_port = self.config.endpoint.ike_port();
         self.esp(
             now,
-            SocketAddr::new(source, 0),
+            SocketAddr::new(source, ike_port),
             SocketAddr::new(destination, ike_port),
             esp,
         )

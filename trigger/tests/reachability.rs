@@ -99,6 +99,33 @@ fn a_hub_that_has_lost_its_roll_as_well_reads_again_within_thirty_seconds() {
 }
 
 #[test]
+fn a_hub_without_state_that_gets_esp_answers_with_a_hint_and_is_found_out_at_once() {
+    for encapsulation in [Encapsulation::Auto, Encapsulation::Always] {
+        let settings = Settings {
+            encapsulation,
+            ..Settings::default()
+        };
+        let mut world = World::up(31, settings);
+        world.network.run_for(30 * SECOND);
+        world.reboot_hub(Vec::new());
+        let (_, _, _, source, target, _) = PAIRS[0];
+        let from = SocketAddr::new(source.parse().unwrap(), 40_000);
+        let to = SocketAddr::new(target.parse().unwrap(), 514);
+        world.network.act(world.branch, |site, now| {
+            site.send(now, &udp(from, to, b"<14>still here")).unwrap();
+        });
+        let took = world.read_all(10 * SECOND);
+        assert!(took < 4 * SECOND, "{encapsulation:?}: {took:?}");
+        let events = world.network.events();
+        assert!(
+            events
+                .iter()
+                .any(|entry| matches!(entry.event, Event::Hint { .. }))
+        );
+    }
+}
+
+#[test]
 fn each_single_datagram_lost_in_turn_delays_but_never_darkens() {
     for outbound in [true, false] {
         for lost in 0..12 {
