@@ -20,3 +20,7 @@ pub mod settings;
 mod signals;
 mod snapshot;
 pub mod status;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
