@@ -193,6 +193,7 @@ impl Daemon {
                 .ends
                 .is_some_and(|ends| ends <= now || self.machine.is_drained())
             {
+                self.role.end();
                 self.routes.remove_all();
                 return Ok(());
             }

@@ -88,6 +88,14 @@ impl Roll {
         }
     }
 
+    /// Forgets everybody, as after an orderly end: whoever was told goodbye needs no call.
+    pub(crate) fn clear(&mut self) {
+        self.lines.clear();
+        if let Err(error) = self.tidy() {
+            warn!(%error, path = %self.path.display(), "cannot clear the roll");
+        }
+    }
+
     fn tidy(&mut self) -> io::Result<()> {
         self.file = write_anew(&self.path, &self.lines)?;
         self.written = self.lines.len();
@@ -186,6 +194,16 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, format!("{text}{{\"identity\":\"b2\",\"lo")).unwrap();
         assert_eq!(Roll::open(&path).unwrap().1, [entry("b1", 1)]);
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn an_orderly_end_leaves_nobody_to_call() {
+        let path = path("clear");
+        let (mut roll, _) = Roll::open(&path).unwrap();
+        roll.store(&entry("b1", 1));
+        roll.clear();
+        assert_eq!(Roll::open(&path).unwrap().1, []);
         std::fs::remove_file(&path).unwrap();
     }
 

@@ -427,6 +427,22 @@ fn a_weak_key_is_refused_unless_allowed() {
 }
 
 #[test]
+fn a_key_is_never_shown() {
+    for line in [
+        "psk = \"s3cretß\"",
+        "psk='s3cretß' # x",
+        "\"psk\" = \"s3cretß\"",
+        "psk = \"s3cretß",
+    ] {
+        let rendered = hub_report(&HUB.replace("psk = \"KEY\"", line)).render(false);
+        assert!(
+            rendered.contains("***") && !rendered.contains("s3cret"),
+            "{rendered}"
+        );
+    }
+}
+
+#[test]
 fn the_key_is_needed_once() {
     let report = branch_report(&changed(
         BRANCH,

@@ -73,6 +73,11 @@ impl HubRole {
         self.roll.store(entry);
     }
 
+    /// Every branch has been told goodbye.
+    pub(super) fn end(&mut self) {
+        self.roll.clear();
+    }
+
     pub(super) fn look_at_links(&mut self, routes: &mut Routes) {
         if self.links.drain().unwrap_or(true)
             && let Err(error) = routes.follow(pairs(&self.settings))

@@ -92,6 +92,14 @@ impl RoleState {
         }
     }
 
+    /// Does what comes after the last packet of an orderly end.
+    pub(super) fn end(&mut self) {
+        match self {
+            Self::Branch(_) => {}
+            Self::Hub(role) => role.end(),
+        }
+    }
+
     /// Reads the settings again. What they refuse leaves everything as it is.
     pub(super) fn reload(
         &mut self,

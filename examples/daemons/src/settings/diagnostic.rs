@@ -99,12 +99,10 @@ impl Findings {
     }
 
     pub(super) fn into_report(self) -> Report {
+        let text = without_keys(&self.text);
         let mut diagnostics = self.list.into_inner();
         diagnostics.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.key.clone()));
-        Report {
-            text: self.text,
-            diagnostics,
-        }
+        Report { text, diagnostics }
     }
 
     fn add(
@@ -137,6 +135,31 @@ impl Findings {
             .map_or(0, |line| line.chars().count());
         (before.matches('\n').count() + 1, column + 1)
     }
+}
+
+/// The text with every pre-shared key in it masked, at unchanged offsets: lines of it are shown.
+fn without_keys(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let key = line.match_indices("psk").find_map(|(at, word)| {
+            let (before, after) = (line.get(..at)?, line.get(at + word.len()..)?);
+            let whole = !before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '-');
+            let equals = after
+                .trim_start()
+                .starts_with(['=', '"', '\''])
+                .then(|| after.find('='))??;
+            whole.then_some(at + word.len() + equals + 1)
+        });
+        let (shown, secret) = line.split_at(key.unwrap_or(line.len()));
+        masked.push_str(shown);
+        for c in secret.chars() {
+            match c {
+                ' ' | '"' | '\'' | '\n' | '\r' | '}' => masked.push(c),
+                other => masked.extend(core::iter::repeat_n('*', other.len_utf8())),
+            }
+        }
+    }
+    masked
 }
 
 /// Every finding of one settings file, in the order of the file.
