@@ -19,6 +19,18 @@ pub struct Datagram<'a> {
     pub contents: &'a [u8],
 }
 
+impl<'a> Datagram<'a> {
+    /// A payload with the addresses that it came from and was sent to.
+    #[must_use]
+    pub const fn new(source: SocketAddr, destination: SocketAddr, contents: &'a [u8]) -> Self {
+        Self {
+            source,
+            destination,
+            contents,
+        }
+    }
+}
+
 /// A UDP payload to send.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[must_use = "a packet that is not sent is lost"]

@@ -76,7 +76,9 @@ impl Packet {
     /// [`DecodeError::Truncated`] below 48 octets and [`DecodeError::UnsupportedVersion`] unless the
     /// version is 1 to 4.
     pub fn decode(octets: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(octets);
+        // A length that the compiler knows, so that the reads below are not checked one by one.
+        let header: [u8; HEADER_LEN] = Reader::new(octets).array()?;
+        let mut reader = Reader::new(&header);
         let [flags, stratum, poll, precision] = reader.array()?;
         let root_delay = reader.array().map(u32::from_be_bytes)?;
         let root_dispersion = reader.array().map(u32::from_be_bytes)?;

@@ -64,9 +64,10 @@ impl SystemVariables {
     /// Root dispersion with the drift since it was computed.
     #[must_use]
     pub fn root_dispersion_at(&self, now: Instant) -> NtpDuration {
-        let age = self.as_of.map_or(0.0, |since| {
-            now.saturating_duration_since(since).as_secs_f64()
-        });
+        let Some(since) = self.as_of else {
+            return self.root_dispersion;
+        };
+        let age = now.saturating_duration_since(since).as_secs_f64();
         self.root_dispersion + NtpDuration::from_seconds_f64(DRIFT * age)
     }
 

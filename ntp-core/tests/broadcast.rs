@@ -1,4 +1,5 @@
 //! Broadcast: the server, the client with its volley, and the broadcasts that are dropped.
+#![cfg(feature = "rustcrypto")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::disallowed_methods,

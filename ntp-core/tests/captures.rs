@@ -2,6 +2,7 @@
 //!
 //! The constants were captured between two chronyd 4.3 on loopback. With `SHARED_VECTORS=1` the whole
 //! collection in `../shared/vectors` is read, and must be there.
+#![cfg(feature = "rustcrypto")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::disallowed_methods,

@@ -1,4 +1,5 @@
 //! A client association against the server, on a virtual clock.
+#![cfg(feature = "rustcrypto")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::disallowed_methods,

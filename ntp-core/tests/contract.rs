@@ -1,4 +1,5 @@
 //! The contract that every state machine of this suite keeps.
+#![cfg(feature = "rustcrypto")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::disallowed_methods,

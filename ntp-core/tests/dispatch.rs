@@ -1,4 +1,5 @@
 //! Each cell of the dispatch table, RFC 5905 figure 20: association against packet mode.
+#![cfg(feature = "rustcrypto")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::disallowed_methods,

@@ -1,4 +1,5 @@
 //! A host with several servers: what they say together, and why they say nothing.
+#![cfg(feature = "rustcrypto")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::disallowed_methods,

@@ -1,4 +1,5 @@
 //! Kiss codes, in and out.
+#![cfg(feature = "rustcrypto")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::disallowed_methods,

@@ -1,4 +1,5 @@
 //! Each packet test has its typed reason: TEST1 to TEST7 of RFC 5905 section 8, and TEST10 to TEST13.
+#![cfg(feature = "rustcrypto")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::disallowed_methods,

@@ -1,4 +1,5 @@
 //! When an association polls: back-off, bursts, kicks, spreads.
+#![cfg(feature = "rustcrypto")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::disallowed_methods,

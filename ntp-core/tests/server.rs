@@ -1,4 +1,5 @@
 //! The server: versions, keys, limits, and what it leaves unanswered.
+#![cfg(feature = "rustcrypto")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::disallowed_methods,

@@ -1,4 +1,5 @@
 //! Symmetric peers: the exchange, the prelude, ephemeral associations, and recovery from any loss.
+#![cfg(feature = "rustcrypto")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::disallowed_methods,
