@@ -1,0 +1,298 @@
+//! The faults, and how soon every pair must be readable after each.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use sim::{Random, Verdict};
+use trigger::ntp_core::NtpTimestamp;
+use trigger::{Event, PairDownReason, ProbeMode};
+
+use crate::world::{Settings, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A fault. Times count from its end: the link is up again, the hub is up again, or the fault has happened.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, ValueEnum)]
+#[non_exhaustive]
+pub enum Scenario {
+    /// A branch loses power; all its state is gone.
+    BranchReboot,
+    /// The hub loses power; it has the addresses of its branches in a file.
+    HubReboot,
+    /// The hub loses power and the file as well.
+    HubRebootFileLost,
+    /// A NAT box gives every flow another port, while the hub reads once a second, or while only the branch sends.
+    NatRebinding,
+    /// One end silently loses one SA.
+    BlackHole,
+    /// A branch comes back with another address.
+    AddressChange,
+    /// The path is dead for an hour, and nobody is told when it is back.
+    LongOutage,
+    /// The path is dead for an hour, and the branch sees its link come up.
+    LongOutageLinkEvent,
+    /// The first of two hubs dies for good.
+    SecondHub,
+    /// The branch's wall clock steps by years.
+    ClockStep,
+    /// As the case's routers do it: symmetric, every 64 to 72 s. A branch reboots, and its path is up later than its link,
+    /// without a word.
+    H3c,
+}
+
+/// How long it may take.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Bound {
+    /// For half of all runs.
+    pub p50: Option<Duration>,
+    /// For 99 of 100 runs.
+    pub p99: Option<Duration>,
+}
+
+impl Bound {
+    const fn p99(limit: Duration) -> Self {
+        Self {
+            p50: None,
+            p99: Some(limit),
+        }
+    }
+}
+
+impl Scenario {
+    /// The name on the command line and in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BranchReboot => "branch-reboot",
+            Self::HubReboot => "hub-reboot",
+            Self::HubRebootFileLost => "hub-reboot-file-lost",
+            Self::NatRebinding => "nat-rebinding",
+            Self::BlackHole => "black-hole",
+            Self::AddressChange => "address-change",
+            Self::LongOutage => "long-outage",
+            Self::LongOutageLinkEvent => "long-outage-link-event",
+            Self::SecondHub => "second-hub",
+            Self::ClockStep => "clock-step",
+            Self::H3c => "h3c",
+        }
+    }
+
+    /// The bound for one branch with default settings, 50 ms round trip, 1 % loss and three pairs.
+    #[must_use]
+    pub const fn bound(self) -> Bound {
+        let half = Duration::from_millis(500);
+        match self {
+            Self::BranchReboot => Bound {
+                p50: Some(half),
+                p99: Some(Duration::from_millis(2_500)),
+            },
+            Self::HubReboot => Bound {
+                p50: Some(Duration::from_secs(2)),
+                p99: Some(Duration::from_secs(5)),
+            },
+            Self::HubRebootFileLost | Self::BlackHole => Bound::p99(Duration::from_secs(30)),
+            Self::NatRebinding | Self::AddressChange => Bound::p99(Duration::from_secs(3)),
+            Self::LongOutage => Bound::p99(Duration::from_secs(20)),
+            Self::LongOutageLinkEvent => Bound::p99(Duration::from_millis(2_500)),
+            Self::SecondHub => Bound::p99(Duration::from_secs(15)),
+            // No effect: a read takes its round trip, or a few if it is lost.
+            Self::ClockStep => Bound::p99(half),
+            // Two polls of each association: the darkness that the case accepts.
+            Self::H3c => Bound::p99(Duration::from_secs(144)),
+        }
+    }
+
+    /// What its world is like: every other one is behind NAT, unless the fault asks for one or the other.
+    pub(crate) fn settings(self, seed: u64, loss: f64) -> Settings {
+        let mut settings = Settings::new(seed);
+        settings.loss = loss;
+        settings.nat = match self {
+            Self::NatRebinding => true,
+            _ => seed % 2 == 1,
+        };
+        settings.hubs = if self == Self::SecondHub { 2 } else { 1 };
+        settings.mode = if self == Self::H3c {
+            ProbeMode::H3c
+        } else {
+            ProbeMode::Client
+        };
+        settings
+    }
+
+    /// How long a run goes on at most.
+    pub(crate) const fn limit(self) -> Duration {
+        match self {
+            Self::H3c => Duration::from_secs(600),
+            _ => Duration::from_secs(300),
+        }
+    }
+
+    /// The number of the hub that reads after the fault.
+    pub(crate) const fn reading_hub(self) -> usize {
+        match self {
+            Self::SecondHub => 1,
+            _ => 0,
+        }
+    }
+
+    /// Does the fault to every branch, or to the hub, up to its end.
+    pub(crate) fn strike(self, world: &mut World) -> Result<Aftermath> {
+        let mut random = world.network.random(10);
+        let branches = 0..world.branch_count();
+        match self {
+            Self::H3c => {
+                branches.clone().for_each(|index| world.branch_off(index));
+                pause(world, &mut random, 5..10);
+                for index in branches.clone() {
+                    world.branch_on_without_path(index)?;
+                }
+                pause(world, &mut random, 20..92);
+                branches.for_each(|index| world.network.rejoin(world.branch(index)));
+            }
+            Self::BranchReboot => {
+                branches.clone().for_each(|index| world.branch_off(index));
+                pause(world, &mut random, 5..60);
+                for index in branches {
+                    world.branch_on(index)?;
+                }
+            }
+            Self::HubReboot | Self::HubRebootFileLost => {
+                world.hub_off(0);
+                pause(world, &mut random, 1..30);
+                world.hub_on(0, self == Self::HubReboot)?;
+            }
+            Self::NatRebinding => {
+                match world.network.seed() % 2 {
+                    0 => world.keep_reading(0, SECOND),
+                    _ => world.keep_chattering(SECOND),
+                }
+                pause(world, &mut random, 20..30);
+                for index in branches {
+                    if let Some(nat) = world.nat(index) {
+                        world.network.rebind_nat(nat);
+                    }
+                }
+            }
+            Self::BlackHole => {
+                return Ok(Aftermath::OthersUntouched(black_hole(world, &mut random)));
+            }
+            Self::AddressChange => {
+                branches.clone().for_each(|index| world.link_down(index));
+                pause(world, &mut random, 1..10);
+                for index in branches {
+                    world.link_up_elsewhere(index)?;
+                }
+            }
+            Self::LongOutage | Self::LongOutageLinkEvent => {
+                branches
+                    .clone()
+                    .for_each(|index| world.network.isolate(world.branch(index)));
+                pause(world, &mut random, 3_600..3_630);
+                for index in branches {
+                    world.network.rejoin(world.branch(index));
+                    if self == Self::LongOutageLinkEvent {
+                        world.link_up(index);
+                    }
+                }
+            }
+            Self::SecondHub => world.hub_off(0),
+            Self::ClockStep => {
+                branches.for_each(|index| step_clock(world, index, &mut random));
+                return Ok(Aftermath::NothingDown);
+            }
+        }
+        Ok(Aftermath::Any)
+    }
+}
+
+/// What must be true of the time after the fault, besides that every pair is read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Aftermath {
+    /// Nothing.
+    Any,
+    /// Only the pair of this number may go down.
+    OthersUntouched(u32),
+    /// No pair may go down, for some time.
+    NothingDown,
+}
+
+impl Aftermath {
+    /// What speaks against it.
+    pub(crate) fn violation(self, world: &mut World) -> Option<String> {
+        let allowed = match self {
+            Self::Any => return None,
+            Self::OthersUntouched(pair) => Some(pair),
+            Self::NothingDown => {
+                world.network.run_for(120 * SECOND);
+                world.absorb();
+                None
+            }
+        };
+        let down = world.reported().iter().find_map(|(at, host, event)| {
+            let pair = is_down(event).filter(|pair| Some(*pair) != allowed)?;
+            Some((*at, *host, pair))
+        });
+        down.map(|(at, host, pair)| {
+            format!(
+                "pair {pair} went down at {} at {at:?}",
+                world.network.name(host)
+            )
+        })
+    }
+}
+
+/// The pair that an event takes down, if it does. A proof that grows old while nobody asks is no outage.
+fn is_down(event: &Event) -> Option<u32> {
+    match event {
+        Event::PairDown { pair, reason } if *reason != PairDownReason::ProofExpired => {
+            Some(pair.number())
+        }
+        Event::SaDown {
+            pair,
+            replaced: false,
+            ..
+        } => Some(pair.number()),
+        _ => None,
+    }
+}
+
+fn pause(world: &mut World, random: &mut Random, seconds: std::ops::Range<u64>) {
+    let length = SECOND * u32::try_from(seconds.end - seconds.start).unwrap_or(0);
+    world
+        .network
+        .run_for(Duration::from_secs(seconds.start) + random.duration(length));
+    world.absorb();
+}
+
+fn step_clock(world: &mut World, index: usize, random: &mut Random) {
+    let years = i64::try_from(random.below(60)).unwrap_or(0) - 40;
+    let stepped = NtpTimestamp::from_unix(1_800_000_000 + years * 31_557_600, 0);
+    world.network.act(world.branch(index), |site, now| {
+        if let Some(branch) = site.branch_mut() {
+            branch.handle_wall_clock(now, stepped);
+        }
+    });
+}
+
+/// Everything under the newest SA of one pair is lost, in one direction, from now on. Returns the pair's number.
+fn black_hole(world: &mut World, random: &mut Random) -> u32 {
+    let (branch, hub) = (world.branch(0), world.hub(0));
+    let pair = u32::try_from(random.below(3)).unwrap_or(0);
+    let Some((inbound, outbound)) = world.network.host(branch).newest_sa(pair) else {
+        world.network.fail("a pair is up and has no SA");
+    };
+    let (from, to, spi) = if random.chance(0.5) {
+        (branch, hub, outbound)
+    } else {
+        (hub, branch, inbound)
+    };
+    world.network.set_filter(from, to, move |passing| {
+        match passing.contents.starts_with(&spi.to_be_bytes()) {
+            true => Verdict::Lose,
+            false => Verdict::Pass,
+        }
+    });
+    pair
+}

@@ -1,0 +1,78 @@
+//! The bounds, over a few seeds of each fault; the binary runs a thousand.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::time::Duration;
+
+use fleet::{Campaign, Command, Scenario, Selection, Summary};
+
+fn summary(scenario: Scenario, runs: u32, branches: u32) -> Summary {
+    let campaign = Campaign::new(scenario).runs(runs).branches(branches);
+    campaign.run(&|_| {}).unwrap()
+}
+
+fn holds(scenario: Scenario) {
+    let summary = summary(scenario, 12, 1);
+    assert_eq!(summary.failures(), [] as [&str; 0], "{}", scenario.name());
+    assert_eq!(summary.times.len(), 12);
+}
+
+#[test]
+fn a_branch_that_reboots_is_readable_in_time() {
+    holds(Scenario::BranchReboot);
+}
+
+#[test]
+fn without_its_file_a_hub_reads_again_in_time() {
+    holds(Scenario::HubRebootFileLost);
+}
+
+#[test]
+fn a_branch_with_another_address_is_readable_in_time() {
+    holds(Scenario::AddressChange);
+}
+
+#[test]
+fn a_link_event_ends_a_long_outage_in_time() {
+    holds(Scenario::LongOutageLinkEvent);
+}
+
+#[test]
+fn a_step_of_the_clock_has_no_effect() {
+    holds(Scenario::ClockStep);
+}
+
+#[test]
+fn the_polling_of_the_case_brings_every_pair_up_in_its_own_time() {
+    let summary = summary(Scenario::H3c, 12, 1);
+    assert_eq!(summary.failures(), [] as [&str; 0]);
+    // Without a word about the path, it takes the next poll: up to 72 s, and not at once.
+    assert!(summary.times.max().unwrap() <= Duration::from_secs(80));
+    assert!(Duration::from_secs(15) < summary.times.percentile(50).unwrap());
+}
+
+#[test]
+fn a_small_fleet_comes_back_whole_after_its_hub() {
+    let summary = summary(Scenario::HubReboot, 1, 40);
+    assert_eq!((summary.times.len(), summary.unreached), (40, 0));
+    assert!(0 < summary.peak_half_open && summary.exponentiation_time != Duration::ZERO);
+}
+
+#[test]
+fn equal_seeds_give_equal_results() {
+    let times = |_| summary(Scenario::HubReboot, 3, 1).times;
+    assert_eq!(times(1), times(2));
+}
+
+#[test]
+fn the_command_draws_its_chart() {
+    let plot = std::env::temp_dir().join(format!("fleet-{}.svg", std::process::id()));
+    let mut command = Command::new(Selection::One(Scenario::BranchReboot));
+    command.runs = Some(2);
+    command.reference_runs = 2;
+    command.json = true;
+    command.plot = Some(plot.clone());
+    assert!(fleet::run(&command).unwrap());
+    let svg = std::fs::read_to_string(&plot).unwrap();
+    std::fs::remove_file(&plot).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("branch-reboot"));
+}
