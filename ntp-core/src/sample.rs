@@ -161,7 +161,9 @@ pub(crate) fn check_header(packet: &Packet) -> Result<(), Unusable> {
     if !packet.is_synchronised() {
         return Err(Unusable::Unsynchronised);
     }
-    if packet.transmit.since(packet.reference_time).is_negative() {
+    // A clock that was never set by another, as that of an orphan, has no reference time.
+    let has_reference = !packet.reference_time.is_zero();
+    if has_reference && packet.transmit.since(packet.reference_time).is_negative() {
         return Err(Unusable::ReferenceTime);
     }
     let root_distance = root_delay(packet).half() + packet.root_dispersion.to_duration();
@@ -285,6 +287,8 @@ mod tests {
             check_header(&packet).unwrap_err()
         };
         assert_eq!(check_header(&good), Ok(()));
+        let orphan = Packet { reference_time: WireTimestamp::ZERO, ..good };
+        assert_eq!(check_header(&orphan), Ok(()), "as ntpsec sends it");
         assert_eq!(
             refused(|packet| packet.leap = LeapIndicator::Unsynchronised),
             Unusable::Unsynchronised
