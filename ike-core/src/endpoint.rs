@@ -1,6 +1,9 @@
 //! The public state machine: which peer a message is for, and what may come of it.
 
-use alloc::collections::BTreeMap;
+mod aggressive_responder;
+mod unauthenticated;
+
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use core::net::SocketAddr;
 
@@ -10,15 +13,13 @@ use crate::config::{EndpointConfig, Identity, PairIndex, PeerConfig, StaticCrede
 use crate::context::{Context, Index};
 use crate::cookie::{CookiePair, InitiatorCookie, ResponderCookie};
 use crate::crypto::SecureRandom;
-use crate::error::{AcquireError, DatagramError, Mismatch, PhaseOneError};
-use crate::event::{CredentialsRequest, DisconnectReason, Event, Hint, IkeSaStatus, PeerId, Role};
-use crate::ipsec_sa::SaState;
-use crate::isakmp_sa::{Fingerprint, IsakmpSa, Path};
-use crate::limits::{HALF_OPEN_LIFETIME, HELD_MESSAGE_LEN, PENDING_CREDENTIALS, POOL_PAUSE, QUIET_TIME};
-use crate::message_id::MessageId;
+use crate::error::{AcquireError, DatagramError};
+use crate::event::{CredentialsRequest, DisconnectReason, Event, IkeSaStatus, PeerId, Role};
+use crate::isakmp_sa::{Fingerprint, Path};
+use crate::limits::{HALF_OPEN_LIFETIME, POOL_PAUSE, QUIET_TIME};
 use crate::output::{NON_ESP_MARKER, Output};
 use crate::peer::Peer;
-use crate::phase_one::aggressive_responder::{Answer, AwaitingHashI, FirstMessage, Verified};
+use crate::phase_one::aggressive_responder::FirstMessage;
 use crate::phase_one::exponent_pool::ExponentPool;
 use crate::phase_one::half_open::{HalfOpenTable, HeldMessage};
 use crate::spi::Spi;
@@ -27,8 +28,8 @@ use crate::stranger::StrangerLimit;
 use crate::time::Instant;
 use crate::timer::Timers;
 use crate::transmit::{Datagram, Transmit};
-use crate::wire::numbers::{ExchangeType, NotifyType, PayloadType, ProtocolId};
-use crate::wire::{DecodeError, Header, Message, Notification, PayloadChain};
+use crate::wire::numbers::{ExchangeType, NotifyType, ProtocolId};
+use crate::wire::{DecodeError, Message, Notification};
 
 /// Any number of peers over IKEv1, as initiator and as responder.
 ///
@@ -46,6 +47,8 @@ pub struct Endpoint {
     next_peer: u64,
     /// Peers that came to us.
     by_identity: BTreeMap<Identity, PeerId>,
+    /// Peers that the embedder made known, which may want to renew phase 1 by themselves.
+    added: BTreeSet<(Identity, PeerId)>,
     credentials: StaticCredentials,
     pending: BTreeMap<CredentialsRequest, Pending>,
     next_request: u64,
@@ -82,6 +85,7 @@ impl Endpoint {
             timers: Timers::default(),
             next_peer: 1,
             by_identity: BTreeMap::new(),
+            added: BTreeSet::new(),
             credentials: StaticCredentials::new(),
             pending: BTreeMap::new(),
             next_request: 1,
@@ -106,7 +110,10 @@ impl Endpoint {
         remote: SocketAddr,
     ) -> PeerId {
         self.advance(now);
-        self.insert_peer(config, Role::Initiator, Path { local, remote })
+        let identity = config.remote().clone();
+        let id = self.insert_peer(config, Role::Initiator, Path { local, remote });
+        self.added.insert((identity, id));
+        id
     }
 
     /// Gives a peer another path: our address has changed, or it is to be reached elsewhere. What is in flight is
@@ -148,7 +155,7 @@ impl Endpoint {
         }
         let answered = Message::decode(&contents).map_err(DatagramError::from).and_then(|message| {
             let first = FirstMessage::decode(&message)?;
-            self.answer_first(&first, &contents, config, path)
+            self.answer_first(&first, &contents, config, path, None)
         });
         if let Err(error) = answered {
             self.output.stats.drops.count(&error);
@@ -388,9 +395,10 @@ impl Endpoint {
     fn forget(&mut self, id: PeerId) {
         if let Some(mut peer) = self.peers.remove(&id) {
             self.timers.disarm(&mut peer);
-            if peer.role == Role::Responder {
-                self.by_identity.remove(peer.config.remote());
-            }
+            match peer.role {
+                Role::Initiator => self.added.remove(&(peer.config.remote().clone(), id)),
+                Role::Responder => self.by_identity.remove(peer.config.remote()).is_some(),
+            };
         }
     }
 
@@ -430,26 +438,6 @@ impl Endpoint {
         }
     }
 
-    fn refuse_version(&mut self, path: Path, contents: &[u8], major: u8) -> Result<(), DatagramError> {
-        if let Ok((header, _)) = Header::decode(contents) {
-            let notification = Notification::new(ProtocolId::ISAKMP, NotifyType::INVALID_MAJOR_VERSION, &[], &[]);
-            self.answer_stranger(path, header.cookies(), &notification);
-        }
-        Err(DatagramError::UnsupportedVersion { major })
-    }
-
-    fn refuse_exchange(
-        &mut self,
-        path: Path,
-        header: &Header,
-        exchange: ExchangeType,
-    ) -> Result<(), DatagramError> {
-        let cookies = CookiePair::new(header.cookies().initiator(), ResponderCookie::ZERO);
-        let notification = Notification::new(ProtocolId::ISAKMP, NotifyType::UNSUPPORTED_EXCHANGE_TYPE, &[], &[]);
-        self.answer_stranger(path, cookies, &notification);
-        Err(DatagramError::UnsupportedExchange { exchange })
-    }
-
     fn receive_aggressive(
         &mut self,
         message: &Message<'_>,
@@ -475,186 +463,6 @@ impl Endpoint {
         match self.index.initiating.get(&cookies.initiator()).copied() {
             Some(peer) => self.receive_second(peer, message, contents, path),
             None => Err(DatagramError::UnknownCookies),
-        }
-    }
-
-    // --- Aggressive mode as the responder.
-
-    fn receive_first(&mut self, message: &Message<'_>, contents: &[u8], path: Path) -> Result<(), DatagramError> {
-        let cookie = message.header().cookies().initiator();
-        if let Some(awaiting) = self.half_open.begun_by(cookie, path.remote.ip()) {
-            let (path, second) = (awaiting.path, awaiting.repeat(contents)?);
-            self.output.stats.retransmissions += 1;
-            self.output.send_framed(path.local, path.remote, second);
-            return Err(DatagramError::Duplicate);
-        }
-        if self.has_established(cookie) {
-            return Err(DatagramError::Duplicate);
-        }
-        let first = FirstMessage::decode(message)?;
-        match self.credentials.get(&first.identity).map(Arc::clone) {
-            Some(config) => self.answer_first(&first, contents, config, path),
-            None => self.ask_for_credentials(first.identity, contents, path),
-        }
-    }
-
-    /// Whether an ISAKMP SA was begun by this cookie: a first message with it is late.
-    fn has_established(&self, cookie: InitiatorCookie) -> bool {
-        let lowest = CookiePair::new(cookie, ResponderCookie::ZERO);
-        let highest = CookiePair::new(cookie, ResponderCookie::new([0xff; 8]));
-        self.index.isakmp_sas.range(lowest..=highest).next().is_some()
-    }
-
-    fn ask_for_credentials(
-        &mut self,
-        identity: Identity,
-        contents: &[u8],
-        path: Path,
-    ) -> Result<(), DatagramError> {
-        if !self.config.asks_for_credentials() {
-            return Err(DatagramError::UnknownIdentity);
-        }
-        if self.pending.values().any(|pending| pending.path == path && pending.identity == identity) {
-            return Err(DatagramError::Duplicate);
-        }
-        if HELD_MESSAGE_LEN < contents.len() {
-            return Err(DatagramError::LimitReached);
-        }
-        if PENDING_CREDENTIALS <= self.pending.len() {
-            self.pending.pop_first();
-        }
-        let request = CredentialsRequest(self.next_request);
-        self.next_request += 1;
-        let contents = Bytes::copy_from_slice(contents);
-        self.output.event(Event::CredentialsWanted { request, identity: identity.clone(), source: path.remote });
-        self.pending.insert(request, Pending { path, contents, identity, since: self.now });
-        Ok(())
-    }
-
-    /// Answers message 1 of an identity that is known. No exponentiation takes place, unless the pool was never filled
-    /// for the group.
-    fn answer_first(
-        &mut self,
-        first: &FirstMessage<'_>,
-        contents: &[u8],
-        config: Arc<PeerConfig>,
-        path: Path,
-    ) -> Result<(), DatagramError> {
-        let choice = match first.choose(&self.config, &config) {
-            Ok(choice) => choice,
-            Err(mismatch) => return self.refuse_proposal(first, mismatch, path),
-        };
-        if !first.fits(self.config.provider(), &choice.proposal) {
-            return Err(DatagramError::InvalidKeyExchange);
-        }
-        let group = choice.proposal.group();
-        if self.pool.stock(self.config.provider(), group) {
-            self.output.stats.exponentiations += 1;
-        }
-        let private = self.pool.take(group).ok_or(DatagramError::InvalidKeyExchange)?;
-        let answer = Answer { endpoint: &self.config, config, choice, private, path, now: self.now };
-        let (mut awaiting, second) =
-            AwaitingHashI::begin(first, contents, answer).ok_or(DatagramError::NoProposalChosen)?;
-        awaiting.sent(self.output.send(path.local, path.remote, second));
-        tracing::debug!(identity = %awaiting.identity, cookies = %awaiting.cookies, "message 1 answered");
-        self.output.stats.half_open_evicted += self.half_open.insert(&self.config, awaiting);
-        Ok(())
-    }
-
-    fn refuse_proposal(
-        &mut self,
-        first: &FirstMessage<'_>,
-        mismatch: Option<Mismatch>,
-        path: Path,
-    ) -> Result<(), DatagramError> {
-        let error = PhaseOneError::NoProposalChosen { mismatch };
-        if let Some(notify) = error.notify_type() {
-            // There is no exchange: the responder cookie is zero, whatever a peer may make of another one.
-            let cookies = CookiePair::new(first.cookie(), ResponderCookie::ZERO);
-            self.answer_stranger(path, cookies, &Notification::new(ProtocolId::ISAKMP, notify, &[], &[]));
-        }
-        self.report_stranger(first.identity.clone(), path, error);
-        Err(DatagramError::NoProposalChosen)
-    }
-
-    fn receive_third(&mut self, message: &Message<'_>, path: Path) -> Result<(), DatagramError> {
-        let cookies = message.header().cookies();
-        let awaiting = self.half_open.get(cookies).ok_or(DatagramError::UnknownCookies)?;
-        let had_keys = awaiting.has_keys();
-        let verified = awaiting.verify(&self.config, message, path);
-        self.output.stats.exponentiations += u64::from(!had_keys && awaiting.has_keys());
-        match verified {
-            Ok(verified) => {
-                self.establish_responder(cookies, verified);
-                Ok(())
-            }
-            Err(error) => {
-                self.report_third(cookies, path, &error);
-                Err(error)
-            }
-        }
-    }
-
-    /// A third message that does not verify is reported once: it tells the hub's operator which key is wrong.
-    fn report_third(&mut self, cookies: CookiePair, path: Path, error: &DatagramError) {
-        let reason = match error {
-            DatagramError::Undecryptable => PhaseOneError::UndecryptableMessage3,
-            DatagramError::AuthenticationFailed => PhaseOneError::AuthenticationFailed,
-            _ => return,
-        };
-        let Some(awaiting) = self.half_open.get_mut(cookies).filter(|awaiting| !awaiting.reported) else {
-            return;
-        };
-        awaiting.reported = true;
-        let identity = awaiting.identity.clone();
-        self.output.stats.phase_one_failed += 1;
-        self.report_stranger(identity, path, reason);
-    }
-
-    fn report_stranger(&mut self, identity: Identity, path: Path, error: PhaseOneError) {
-        tracing::debug!(%identity, %error, "phase 1 failed");
-        if self.reports.admit(self.now, path.remote.ip()) {
-            let identity = Some(identity);
-            self.output.event(Event::PhaseOneFailed { peer: None, identity, remote: path.remote, error });
-        }
-    }
-
-    /// The initiator has proved who it is. A peer is known by that, never by its address.
-    fn establish_responder(&mut self, cookies: CookiePair, verified: Verified) {
-        let Some((awaiting, held)) = self.half_open.remove(cookies) else {
-            return;
-        };
-        let config = Arc::clone(&awaiting.config);
-        let initial_contact = verified.initial_contact;
-        let identity = awaiting.identity.clone();
-        let negotiated = awaiting.establish(verified);
-        let path = negotiated.path;
-        let known = self.by_identity.get(&identity).copied();
-        let id = match known {
-            Some(id) => id,
-            None => self.insert_peer(Arc::clone(&config), Role::Responder, path),
-        };
-        self.by_identity.insert(identity, id);
-        self.with_peer(self.now, id, |peer, context| {
-            peer.config = config;
-            let isakmp = IsakmpSa::new(context, negotiated);
-            peer.install_isakmp_sa(context, isakmp, initial_contact);
-        });
-        for HeldMessage { path, contents } in held {
-            let handled = Message::decode(&contents).map_err(DatagramError::from);
-            let handled = handled.and_then(|message| self.receive_quick_mode(&message, &contents, path));
-            if let Err(error) = handled {
-                self.output.stats.drops.count(&error);
-            }
-        }
-    }
-
-    /// Prepares a value for each group that a peer may negotiate.
-    fn stock(&mut self, config: &PeerConfig) {
-        for group in config.groups() {
-            if self.pool.stock(self.config.provider(), group) {
-                self.output.stats.exponents_prepared += 1;
-            }
         }
     }
 
@@ -713,185 +521,4 @@ impl Endpoint {
         }
     }
 
-    /// An encrypted message under cookies that nobody knows: the sender may not know yet that we have started anew.
-    fn reject_unknown(&mut self, message: &Message<'_>, path: Path) -> Result<(), DatagramError> {
-        let cookies = message.header().cookies();
-        let responder = cookies.responder().octets();
-        let ours = self.config.shard().is_none_or(|shard| responder.first() == Some(&shard));
-        let plausible = message.header().flags().is_encrypted() && !cookies.responder().is_zero();
-        if ours && plausible && self.half_open.get(cookies).is_none() {
-            self.send_invalid_cookie(path, cookies);
-        }
-        Err(DatagramError::UnknownCookies)
-    }
-
-    // --- What is in clear and proves nothing.
-
-    fn receive_hint(&mut self, message: &Message<'_>, path: Path) -> Result<(), DatagramError> {
-        let payloads = message.payloads()?;
-        let cookies = message.header().cookies();
-        let source = path.remote.ip();
-        for payload in payloads.of_type(PayloadType::NOTIFICATION) {
-            let notification = Notification::decode(payload.body())?;
-            let notify = notification.notify_type();
-            if let Some(peer) = self.index.initiating.get(&cookies.initiator()).copied() {
-                self.with_peer(self.now, peer, |peer, _| peer.suspect_phase_one(source, notify));
-            }
-            match notify {
-                NotifyType::INVALID_SPI => self.hint_invalid_spi(&notification, source),
-                NotifyType::INVALID_COOKIE => self.hint_invalid_cookie(cookies, source),
-                _ => {}
-            }
-        }
-        Err(DatagramError::UnauthenticatedNotify)
-    }
-
-    fn hint_invalid_spi(&mut self, notification: &Notification<'_>, source: core::net::IpAddr) {
-        // Some put the SPI where it belongs, some into the data.
-        let named = Spi::from_slice(notification.spi()).or_else(|| Spi::from_slice(notification.data()));
-        let Some(spi) = named else {
-            return;
-        };
-        let at_source = |id: &PeerId| {
-            self.peers.get(id).is_some_and(|peer| peer.current_path().remote.ip() == source)
-        };
-        let peer = self.index.peers_sending_to(spi).find(at_source);
-        if let Some(peer) = peer {
-            self.with_peer(self.now, peer, |peer, context| peer.on_hint(context, Hint::InvalidSpi, Some(spi)));
-        }
-    }
-
-    fn hint_invalid_cookie(&mut self, cookies: CookiePair, source: core::net::IpAddr) {
-        let Some(id) = self.index.isakmp_sas.get(&cookies).copied() else {
-            return;
-        };
-        let newest_there = self.peers.get(&id).and_then(|peer| peer.status());
-        if newest_there.is_some_and(|status| status.cookies == cookies && status.remote.ip() == source) {
-            self.with_peer(self.now, id, |peer, context| peer.on_hint(context, Hint::InvalidCookie, None));
-        }
-    }
-
-    fn send_invalid_cookie(&mut self, path: Path, cookies: CookiePair) {
-        let spi = cookies.octets();
-        let notification = Notification::new(ProtocolId::ISAKMP, NotifyType::INVALID_COOKIE, &spi, &[]);
-        self.answer_stranger(path, cookies, &notification);
-    }
-
-    /// Sends an unauthenticated notification, within limits. It is shorter than anything it may answer.
-    fn answer_stranger(&mut self, path: Path, cookies: CookiePair, notification: &Notification<'_>) {
-        if !self.strangers.admit(self.now, path.remote.ip()) {
-            self.output.stats.stranger_answers_suppressed += 1;
-            return;
-        }
-        self.output.stats.stranger_answers_out += 1;
-        let mut payloads = PayloadChain::new();
-        payloads.push(PayloadType::NOTIFICATION, &notification.encode());
-        let header = Header::new(cookies, ExchangeType::INFORMATIONAL, MessageId::generate(self.random()));
-        self.output.send(path.local, path.remote, header.encode_clear(&payloads));
-    }
-}
-
-impl Peer {
-    /// Takes in message 2 of our phase 1.
-    fn receive_second(
-        &mut self,
-        context: &mut Context<'_>,
-        message: &Message<'_>,
-        contents: &[u8],
-        path: Path,
-    ) -> Result<(), DatagramError> {
-        let phase_one = self.phase_one.as_mut().ok_or(DatagramError::Unexpected)?;
-        if phase_one.cookie() != message.header().cookies().initiator() {
-            return Err(DatagramError::UnknownCookies);
-        }
-        if path.remote.ip() != phase_one.path().remote.ip() {
-            return Err(DatagramError::WrongSource);
-        }
-        match phase_one.verify(context.config.provider(), &self.config, message, contents) {
-            Ok(verified) => {
-                context.output.stats.exponentiations += 1;
-                if let Some(phase_one) = self.phase_one.take() {
-                    context.index.initiating.remove(&phase_one.cookie());
-                    let announce = self.initial_contact;
-                    let completed = phase_one.establish(context, &self.config, verified, announce);
-                    self.established(context, completed);
-                }
-                Ok(())
-            }
-            Err(error) => {
-                let dropped = drop_reason(&error);
-                let mismatch = error == PhaseOneError::PskMismatch;
-                if phase_one.suspect(error) && mismatch {
-                    context.output.event(Event::Hinted { peer: self.id, hint: Hint::PskMismatch });
-                }
-                Err(dropped)
-            }
-        }
-    }
-
-    fn established(
-        &mut self,
-        context: &mut Context<'_>,
-        completed: crate::phase_one::aggressive_initiator::Completed,
-    ) {
-        self.measure(completed.round_trip);
-        self.initial_contact = false;
-        let mut isakmp = IsakmpSa::new(context, completed.negotiated);
-        isakmp.third_message = Some(completed.third_message);
-        self.install_isakmp_sa(context, isakmp, false);
-        for pair in core::mem::take(&mut self.wanted) {
-            if self.start_quick_mode(context, pair).is_err() {
-                let error = crate::error::QuickModeError::NoProposalChosen { mismatch: None };
-                self.report_quick_mode_failure(context, Some(pair), error);
-            }
-        }
-        if completed.renewal && !self.exchanges.iter().any(|exchange| exchange.pair_in_flight().is_some()) {
-            // Whether message 3 has arrived shows when the peer answers under the new SA.
-            self.check_liveness(context, None);
-        }
-    }
-
-    fn repeat_third_message(&mut self, context: &mut Context<'_>, cookies: CookiePair, received: Fingerprint) {
-        let isakmp = self.isakmp_sas.iter_mut().find(|isakmp| isakmp.cookies() == cookies);
-        if let Some(isakmp) = isakmp
-            && let Some(contents) = isakmp.repeat_third_message(Some(received))
-        {
-            let path = isakmp.path();
-            context.output.stats.retransmissions += 1;
-            context.output.send_framed(path.local, path.remote, contents);
-        }
-    }
-
-    fn confirm_by_traffic(&mut self, context: &mut Context<'_>, inbound_spi: Spi) {
-        let unconfirmed = |sa: &&crate::ipsec_sa::InstalledSa| {
-            sa.inbound_spi == inbound_spi && sa.state == SaState::Unconfirmed
-        };
-        if self.sas.iter().any(|sa| unconfirmed(&sa)) {
-            self.finish_by_traffic(context.now, inbound_spi);
-            self.confirm_sa(context, inbound_spi);
-        }
-    }
-
-    fn report_usage(&mut self, context: &mut Context<'_>, inbound_spi: Spi, octets: u64) {
-        let sa = self.sas.iter_mut().find(|sa| sa.inbound_spi == inbound_spi);
-        if sa.is_some_and(|sa| sa.use_up(context.now, octets)) {
-            self.send_delete_esp(context, &[inbound_spi]);
-            self.close_sa(context, inbound_spi, crate::event::CloseReason::Expired);
-        }
-    }
-}
-
-fn drop_reason(error: &PhaseOneError) -> DatagramError {
-    match error {
-        PhaseOneError::PskMismatch
-        | PhaseOneError::AuthenticationFailed
-        | PhaseOneError::UndecryptableMessage3 => DatagramError::AuthenticationFailed,
-        PhaseOneError::Malformed(error) => DatagramError::Malformed(*error),
-        PhaseOneError::IdentityMismatch { .. }
-        | PhaseOneError::NoProposalChosen { .. }
-        | PhaseOneError::RefusedByPeer { .. }
-        | PhaseOneError::AnswerNotOffered
-        | PhaseOneError::TimedOut { .. }
-        | PhaseOneError::UnsupportedAlgorithm => DatagramError::Refused,
-    }
 }

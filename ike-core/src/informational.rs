@@ -92,8 +92,10 @@ impl Peer {
                 begun.push((position, awaiting.inbound_spi()));
             }
         }
+        // The others may be about a repeated message that the peer could not place, while its answer is under way.
+        let final_word = matches!(error, QuickModeError::NoProposalChosen { .. } | QuickModeError::SelectorRefused);
         let by_name = begun.iter().find(|(_, spi)| Some(*spi) == named).copied();
-        let only = if begun.len() == 1 { begun.first().copied() } else { None };
+        let only = if final_word && begun.len() == 1 { begun.first().copied() } else { None };
         if let Some((position, _)) = by_name.or(only) {
             self.fail_quick_mode(context, position, error);
             return;

@@ -274,7 +274,7 @@ impl Opened {
 }
 
 /// Recognises a repeated message. Not collision-resistant: a forger gains an answer that was given before.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Fingerprint(u64);
 
 impl Fingerprint {

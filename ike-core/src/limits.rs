@@ -15,7 +15,7 @@ pub(crate) const QUEUED_EVENTS: usize = 262_144;
 pub(crate) const HALF_OPEN_LIFETIME: Duration = Duration::from_secs(20);
 
 /// How often the same message 2 is sent again because message 1 came again.
-pub(crate) const MESSAGE_2_REPEATS: u8 = 4;
+pub(crate) const MESSAGE_2_REPEATS: u8 = 6;
 
 /// Quick mode messages held for one half-open exchange until message 3 has come.
 pub(crate) const HELD_MESSAGES: usize = 4;

@@ -424,6 +424,26 @@ impl Peer {
         }
     }
 
+    /// ESP on an inbound SA shows that the peer has it too.
+    pub(crate) fn confirm_by_traffic(&mut self, context: &mut Context<'_>, inbound_spi: Spi) {
+        let unconfirmed = |sa: &&InstalledSa| {
+            sa.inbound_spi == inbound_spi && sa.state == SaState::Unconfirmed
+        };
+        if self.sas.iter().any(|sa| unconfirmed(&sa)) {
+            self.finish_by_traffic(context.now, inbound_spi);
+            self.confirm_sa(context, inbound_spi);
+        }
+    }
+
+    /// Renews or ends an SA by how much it has carried.
+    pub(crate) fn report_usage(&mut self, context: &mut Context<'_>, inbound_spi: Spi, octets: u64) {
+        let sa = self.sas.iter_mut().find(|sa| sa.inbound_spi == inbound_spi);
+        if sa.is_some_and(|sa| sa.use_up(context.now, octets)) {
+            self.send_delete_esp(context, &[inbound_spi]);
+            self.close_sa(context, inbound_spi, CloseReason::Expired);
+        }
+    }
+
     // --- What is learned from messages that are authentic.
 
     /// Takes a round-trip time into the average, RFC 6298 section 2.

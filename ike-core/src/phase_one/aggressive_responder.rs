@@ -20,7 +20,7 @@ use crate::crypto::{
     CryptoProvider, Digest, ExchangeInputs, Iv, MessageCipher, PrivateValue, SecureRandom, SessionKeys, Skeyid,
 };
 use crate::error::{DatagramError, Mismatch};
-use crate::event::Role;
+use crate::event::{PeerId, Role};
 use crate::isakmp_sa::{Capabilities, Fingerprint, Negotiated, Path, Traversal};
 use crate::limits::MESSAGE_2_REPEATS;
 use crate::message_id::MessageId;
@@ -91,8 +91,10 @@ pub(crate) struct AwaitingHashI {
     pub(crate) identity: Identity,
     pub(crate) config: Arc<PeerConfig>,
     pub(crate) began: Instant,
+    /// A peer that we initiated to, if it is that one.
+    pub(crate) renewing: Option<PeerId>,
     /// Of message 1.
-    first: Fingerprint,
+    pub(crate) first: Fingerprint,
     second: Bytes,
     repeats: u8,
     /// A message 3 that did not verify was reported.
@@ -134,13 +136,15 @@ pub(crate) struct Answer<'a> {
     pub(crate) choice: Choice,
     pub(crate) private: Arc<dyn PrivateValue>,
     pub(crate) path: Path,
+    /// A peer that we initiated to, if it is that one.
+    pub(crate) renewing: Option<PeerId>,
     pub(crate) now: Instant,
 }
 
 impl AwaitingHashI {
     /// Answers message 1. Returns what to keep and message 2, without framing. `None` if the provider lacks the hash.
     pub(crate) fn begin(first: &FirstMessage<'_>, octets: &[u8], answer: Answer<'_>) -> Option<(Self, Vec<u8>)> {
-        let Answer { endpoint, config, choice, private, path, now } = answer;
+        let Answer { endpoint, config, choice, private, path, renewing, now } = answer;
         let provider = endpoint.provider();
         let random = &*provider.secure_random;
         let hash = provider.hash(choice.proposal.hash())?;
@@ -182,6 +186,7 @@ impl AwaitingHashI {
             path,
             identity: first.identity.clone(),
             began: now,
+            renewing,
             first: Fingerprint::of(octets),
             second: Bytes::new(),
             repeats: 0,
@@ -206,10 +211,7 @@ impl AwaitingHashI {
     }
 
     /// Message 2 once more for a repeated message 1, a few times. Never on a timer: nobody has proved to be there.
-    pub(crate) fn repeat(&mut self, first: &[u8]) -> Result<Bytes, DatagramError> {
-        if Fingerprint::of(first) != self.first {
-            return Err(DatagramError::Unexpected);
-        }
+    pub(crate) fn repeat(&mut self) -> Result<Bytes, DatagramError> {
         if MESSAGE_2_REPEATS <= self.repeats {
             return Err(DatagramError::LimitReached);
         }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::aggressive_responder::AwaitingHashI;
 use crate::config::{EndpointConfig, Identity};
 use crate::cookie::{CookiePair, InitiatorCookie};
-use crate::isakmp_sa::Path;
+use crate::isakmp_sa::{Fingerprint, Path};
 use crate::limits::{HALF_OPEN_LIFETIME, HELD_MESSAGE_LEN, HELD_MESSAGES, HELD_OCTETS};
 use crate::time::Instant;
 
@@ -35,7 +35,7 @@ pub(crate) struct HalfOpen {
 #[derive(Debug, Default)]
 pub(crate) struct HalfOpenTable {
     entries: BTreeMap<CookiePair, HalfOpen>,
-    by_source: BTreeMap<(InitiatorCookie, IpAddr), CookiePair>,
+    by_source: BTreeMap<(InitiatorCookie, IpAddr, Fingerprint), CookiePair>,
     by_age: BTreeMap<u64, CookiePair>,
     by_identity: BTreeSet<(Identity, u64)>,
     by_prefix: BTreeSet<(Prefix, u64)>,
@@ -47,9 +47,15 @@ pub(crate) struct HalfOpenTable {
 }
 
 impl HalfOpenTable {
-    /// The exchange that a first message from there began, if it is not the first.
-    pub(crate) fn begun_by(&mut self, cookie: InitiatorCookie, source: IpAddr) -> Option<&mut AwaitingHashI> {
-        let cookies = self.by_source.get(&(cookie, source))?;
+    /// The exchange that this very message from there began. An altered copy of it would have begun another one, which
+    /// cannot stand in the way of the genuine one.
+    pub(crate) fn begun_by(
+        &mut self,
+        cookie: InitiatorCookie,
+        source: IpAddr,
+        first: Fingerprint,
+    ) -> Option<&mut AwaitingHashI> {
+        let cookies = self.by_source.get(&(cookie, source, first))?;
         self.entries.get_mut(cookies).map(|entry| &mut entry.awaiting)
     }
 
@@ -69,7 +75,7 @@ impl HalfOpenTable {
         let age = self.next_age;
         self.next_age += 1;
         self.by_age.insert(age, cookies);
-        self.by_source.insert((cookies.initiator(), awaiting.path.remote.ip()), cookies);
+        self.by_source.insert((cookies.initiator(), awaiting.path.remote.ip(), awaiting.first), cookies);
         self.by_identity.insert((awaiting.identity.clone(), age));
         self.by_prefix.insert((prefix, age));
         self.recount(&awaiting.identity, |count| count + 1);
@@ -118,7 +124,7 @@ impl HalfOpenTable {
     pub(crate) fn remove(&mut self, cookies: CookiePair) -> Option<(AwaitingHashI, Vec<HeldMessage>)> {
         let HalfOpen { awaiting, held, prefix, age } = self.entries.remove(&cookies)?;
         self.by_age.remove(&age);
-        self.by_source.remove(&(cookies.initiator(), awaiting.path.remote.ip()));
+        self.by_source.remove(&(cookies.initiator(), awaiting.path.remote.ip(), awaiting.first));
         self.by_identity.remove(&(awaiting.identity.clone(), age));
         self.by_prefix.remove(&(prefix, age));
         self.recount(&awaiting.identity, |count| count.saturating_sub(1));

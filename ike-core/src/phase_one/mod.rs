@@ -9,6 +9,7 @@
 
 pub(crate) mod aggressive_initiator;
 pub(crate) mod aggressive_responder;
+pub(crate) mod exchange;
 pub(crate) mod exponent_pool;
 pub(crate) mod half_open;
 pub(crate) mod identification;

@@ -1,6 +1,17 @@
 //! Two endpoints on a virtual link: every exchange, and everything that can happen to it.
+#![cfg(feature = "rustcrypto")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that goes wrong may say so")]
 #![allow(missing_docs, unreachable_pub, reason = "tests are not a library")]
 
+mod chaos;
+mod contract;
 mod happy;
+mod hostile;
+mod liveness;
+mod loss;
+mod mismatch;
+mod nat;
+mod odd_peer;
+mod rekey;
+mod responder;
 mod world;

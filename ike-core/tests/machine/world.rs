@@ -276,10 +276,10 @@ impl World {
             return (source, destination);
         };
         match from {
-            Side::Branch => (SocketAddr::new(nat.outside, nat.first_port + source.port() % 1000), destination),
+            Side::Branch => (SocketAddr::new(nat.outside, nat.first_port + source.port()), destination),
             Side::Hub => {
                 let branch: SocketAddr = BRANCH.parse().unwrap();
-                let inside = [500, 4500].into_iter().find(|port| nat.first_port + port % 1000 == destination.port());
+                let inside = [500, 4500].into_iter().find(|port| nat.first_port + port == destination.port());
                 // An unknown mapping leads nowhere.
                 let port = if destination.ip() == nat.outside { inside.unwrap_or(9) } else { 9 };
                 (source, SocketAddr::new(branch.ip(), port))

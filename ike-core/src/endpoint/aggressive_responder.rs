@@ -1,0 +1,220 @@
+//! Phase 1 with initiators that are not known yet.
+
+use alloc::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Endpoint, Pending};
+use crate::config::{Identity, PeerConfig};
+use crate::cookie::{CookiePair, InitiatorCookie, ResponderCookie};
+use crate::error::{DatagramError, Mismatch, PhaseOneError};
+use crate::event::{CredentialsRequest, Event, PeerId, Role};
+use crate::isakmp_sa::{Fingerprint, IsakmpSa, Path};
+use crate::limits::{HELD_MESSAGE_LEN, PENDING_CREDENTIALS};
+use crate::phase_one::aggressive_responder::{Answer, AwaitingHashI, FirstMessage, Verified};
+use crate::phase_one::half_open::HeldMessage;
+use crate::wire::numbers::ProtocolId;
+use crate::wire::{Message, Notification};
+
+impl Endpoint {
+    pub(super) fn receive_first(&mut self, message: &Message<'_>, contents: &[u8], path: Path) -> Result<(), DatagramError> {
+        let cookie = message.header().cookies().initiator();
+        if let Some(awaiting) = self.half_open.begun_by(cookie, path.remote.ip(), Fingerprint::of(contents)) {
+            let (path, second) = (awaiting.path, awaiting.repeat()?);
+            self.output.stats.retransmissions += 1;
+            self.output.send_framed(path.local, path.remote, second);
+            return Err(DatagramError::Duplicate);
+        }
+        if self.has_established(cookie) {
+            return Err(DatagramError::Duplicate);
+        }
+        let first = FirstMessage::decode(message)?;
+        if let Some(config) = self.credentials.get(&first.identity).map(Arc::clone) {
+            return self.answer_first(&first, contents, config, path, None);
+        }
+        match self.renewing_peer(&first.identity, path) {
+            Some((peer, config)) => self.answer_first(&first, contents, config, path, Some(peer)),
+            None => self.ask_for_credentials(first.identity, contents, path),
+        }
+    }
+
+    /// Whether an ISAKMP SA was begun by this cookie: a first message with it is late.
+    fn has_established(&self, cookie: InitiatorCookie) -> bool {
+        let lowest = CookiePair::new(cookie, ResponderCookie::ZERO);
+        let highest = CookiePair::new(cookie, ResponderCookie::new([0xff; 8]));
+        self.index.isakmp_sas.range(lowest..=highest).next().is_some()
+    }
+
+    /// A peer that we initiated to may renew the ISAKMP SA from its side, while there is one, from where it is.
+    fn renewing_peer(&self, identity: &Identity, path: Path) -> Option<(PeerId, Arc<PeerConfig>)> {
+        let named = self.added.range((identity.clone(), PeerId(0))..=(identity.clone(), PeerId(u64::MAX)));
+        let peers = named.filter_map(|(_, id)| self.peers.get(id));
+        let mut connected = peers.filter(|peer| {
+            !peer.isakmp_sas.is_empty() && peer.current_path().remote.ip() == path.remote.ip()
+        });
+        connected.next().map(|peer| (peer.id, Arc::clone(&peer.config)))
+    }
+
+    fn ask_for_credentials(
+        &mut self,
+        identity: Identity,
+        contents: &[u8],
+        path: Path,
+    ) -> Result<(), DatagramError> {
+        if !self.config.asks_for_credentials() {
+            return Err(DatagramError::UnknownIdentity);
+        }
+        if self.pending.values().any(|pending| pending.path == path && pending.identity == identity) {
+            return Err(DatagramError::Duplicate);
+        }
+        if HELD_MESSAGE_LEN < contents.len() {
+            return Err(DatagramError::LimitReached);
+        }
+        if PENDING_CREDENTIALS <= self.pending.len() {
+            self.pending.pop_first();
+        }
+        let request = CredentialsRequest(self.next_request);
+        self.next_request += 1;
+        let contents = Bytes::copy_from_slice(contents);
+        self.output.event(Event::CredentialsWanted { request, identity: identity.clone(), source: path.remote });
+        self.pending.insert(request, Pending { path, contents, identity, since: self.now });
+        Ok(())
+    }
+
+    /// Answers message 1 of an identity that is known. No exponentiation takes place, unless the pool was never filled
+    /// for the group.
+    pub(super) fn answer_first(
+        &mut self,
+        first: &FirstMessage<'_>,
+        contents: &[u8],
+        config: Arc<PeerConfig>,
+        path: Path,
+        renewing: Option<PeerId>,
+    ) -> Result<(), DatagramError> {
+        let choice = match first.choose(&self.config, &config) {
+            Ok(choice) => choice,
+            Err(mismatch) => return self.refuse_proposal(first, mismatch, path),
+        };
+        if !first.fits(self.config.provider(), &choice.proposal) {
+            return Err(DatagramError::InvalidKeyExchange);
+        }
+        let group = choice.proposal.group();
+        if self.pool.stock(self.config.provider(), group) {
+            self.output.stats.exponentiations += 1;
+        }
+        let private = self.pool.take(group).ok_or(DatagramError::InvalidKeyExchange)?;
+        let answer = Answer { endpoint: &self.config, config, choice, private, path, renewing, now: self.now };
+        let (mut awaiting, second) =
+            AwaitingHashI::begin(first, contents, answer).ok_or(DatagramError::NoProposalChosen)?;
+        awaiting.sent(self.output.send(path.local, path.remote, second));
+        tracing::debug!(identity = %awaiting.identity, cookies = %awaiting.cookies, "message 1 answered");
+        self.output.stats.half_open_evicted += self.half_open.insert(&self.config, awaiting);
+        Ok(())
+    }
+
+    fn refuse_proposal(
+        &mut self,
+        first: &FirstMessage<'_>,
+        mismatch: Option<Mismatch>,
+        path: Path,
+    ) -> Result<(), DatagramError> {
+        let error = PhaseOneError::NoProposalChosen { mismatch };
+        if let Some(notify) = error.notify_type() {
+            // There is no exchange: the responder cookie is zero, whatever a peer may make of another one.
+            let cookies = CookiePair::new(first.cookie(), ResponderCookie::ZERO);
+            self.answer_stranger(path, cookies, &Notification::new(ProtocolId::ISAKMP, notify, &[], &[]));
+        }
+        self.report_stranger(first.identity.clone(), path, error);
+        Err(DatagramError::NoProposalChosen)
+    }
+
+    pub(super) fn receive_third(&mut self, message: &Message<'_>, path: Path) -> Result<(), DatagramError> {
+        let cookies = message.header().cookies();
+        let awaiting = self.half_open.get(cookies).ok_or(DatagramError::UnknownCookies)?;
+        let had_keys = awaiting.has_keys();
+        let verified = awaiting.verify(&self.config, message, path);
+        self.output.stats.exponentiations += u64::from(!had_keys && awaiting.has_keys());
+        match verified {
+            Ok(verified) => {
+                self.establish_responder(cookies, verified);
+                Ok(())
+            }
+            Err(error) => {
+                self.report_third(cookies, path, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// A third message that does not verify is reported once: it tells the hub's operator which key is wrong.
+    fn report_third(&mut self, cookies: CookiePair, path: Path, error: &DatagramError) {
+        let reason = match error {
+            DatagramError::Undecryptable => PhaseOneError::UndecryptableMessage3,
+            DatagramError::AuthenticationFailed => PhaseOneError::AuthenticationFailed,
+            _ => return,
+        };
+        let Some(awaiting) = self.half_open.get_mut(cookies).filter(|awaiting| !awaiting.reported) else {
+            return;
+        };
+        awaiting.reported = true;
+        let identity = awaiting.identity.clone();
+        self.output.stats.phase_one_failed += 1;
+        self.report_stranger(identity, path, reason);
+    }
+
+    fn report_stranger(&mut self, identity: Identity, path: Path, error: PhaseOneError) {
+        tracing::debug!(%identity, %error, "phase 1 failed");
+        if self.reports.admit(self.now, path.remote.ip()) {
+            let identity = Some(identity);
+            self.output.event(Event::PhaseOneFailed { peer: None, identity, remote: path.remote, error });
+        }
+    }
+
+    /// The initiator has proved who it is. A peer is known by that, never by its address.
+    fn establish_responder(&mut self, cookies: CookiePair, verified: Verified) {
+        let Some((awaiting, held)) = self.half_open.remove(cookies) else {
+            return;
+        };
+        let config = Arc::clone(&awaiting.config);
+        let initial_contact = verified.initial_contact;
+        let (identity, renewing) = (awaiting.identity.clone(), awaiting.renewing);
+        let negotiated = awaiting.establish(verified);
+        let path = negotiated.path;
+        let id = match renewing {
+            Some(id) => id,
+            None => self.responder_peer(identity, &config, path),
+        };
+        self.with_peer(self.now, id, |peer, context| {
+            if peer.role == Role::Responder {
+                peer.config = config;
+            }
+            let isakmp = IsakmpSa::new(context, negotiated);
+            peer.install_isakmp_sa(context, isakmp, initial_contact);
+        });
+        for HeldMessage { path, contents } in held {
+            let handled = Message::decode(&contents).map_err(DatagramError::from);
+            let handled = handled.and_then(|message| self.receive_quick_mode(&message, &contents, path));
+            if let Err(error) = handled {
+                self.output.stats.drops.count(&error);
+            }
+        }
+    }
+
+    fn responder_peer(&mut self, identity: Identity, config: &Arc<PeerConfig>, path: Path) -> PeerId {
+        if let Some(id) = self.by_identity.get(&identity) {
+            return *id;
+        }
+        let id = self.insert_peer(Arc::clone(config), Role::Responder, path);
+        self.by_identity.insert(identity, id);
+        id
+    }
+
+    /// Prepares a value for each group that a peer may negotiate.
+    pub(super) fn stock(&mut self, config: &PeerConfig) {
+        for group in config.groups() {
+            if self.pool.stock(self.config.provider(), group) {
+                self.output.stats.exponents_prepared += 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Our own phase 1 with a peer: from message 2 on.
+
+use super::aggressive_initiator::Completed;
+use crate::context::Context;
+use crate::cookie::CookiePair;
+use crate::error::{DatagramError, PhaseOneError, QuickModeError};
+use crate::event::{Event, Hint};
+use crate::isakmp_sa::{Fingerprint, IsakmpSa, Path};
+use crate::peer::Peer;
+use crate::wire::Message;
+
+impl Peer {
+    /// Takes in message 2 of our phase 1.
+    pub(crate) fn receive_second(
+        &mut self,
+        context: &mut Context<'_>,
+        message: &Message<'_>,
+        contents: &[u8],
+        path: Path,
+    ) -> Result<(), DatagramError> {
+        let phase_one = self.phase_one.as_mut().ok_or(DatagramError::Unexpected)?;
+        if phase_one.cookie() != message.header().cookies().initiator() {
+            return Err(DatagramError::UnknownCookies);
+        }
+        if path.remote.ip() != phase_one.path().remote.ip() {
+            return Err(DatagramError::WrongSource);
+        }
+        match phase_one.verify(context.config.provider(), &self.config, message, contents) {
+            Ok(verified) => {
+                context.output.stats.exponentiations += 1;
+                if let Some(phase_one) = self.phase_one.take() {
+                    context.index.initiating.remove(&phase_one.cookie());
+                    let announce = self.initial_contact;
+                    let completed = phase_one.establish(context, &self.config, verified, announce);
+                    self.established(context, completed);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let dropped = drop_reason(&error);
+                let mismatch = error == PhaseOneError::PskMismatch;
+                if phase_one.suspect(error) && mismatch {
+                    context.output.event(Event::Hinted { peer: self.id, hint: Hint::PskMismatch });
+                }
+                Err(dropped)
+            }
+        }
+    }
+
+    fn established(
+        &mut self,
+        context: &mut Context<'_>,
+        completed: Completed,
+    ) {
+        self.measure(completed.round_trip);
+        self.initial_contact = false;
+        let mut isakmp = IsakmpSa::new(context, completed.negotiated);
+        isakmp.third_message = Some(completed.third_message);
+        self.install_isakmp_sa(context, isakmp, false);
+        for pair in core::mem::take(&mut self.wanted) {
+            if self.start_quick_mode(context, pair).is_err() {
+                let error = QuickModeError::NoProposalChosen { mismatch: None };
+                self.report_quick_mode_failure(context, Some(pair), error);
+            }
+        }
+        if completed.renewal && !self.exchanges.iter().any(|exchange| exchange.pair_in_flight().is_some()) {
+            // Whether message 3 has arrived shows when the peer answers under the new SA.
+            self.check_liveness(context, None);
+        }
+    }
+
+    pub(crate) fn repeat_third_message(&mut self, context: &mut Context<'_>, cookies: CookiePair, received: Fingerprint) {
+        let isakmp = self.isakmp_sas.iter_mut().find(|isakmp| isakmp.cookies() == cookies);
+        if let Some(isakmp) = isakmp
+            && let Some(contents) = isakmp.repeat_third_message(Some(received))
+        {
+            let path = isakmp.path();
+            context.output.stats.retransmissions += 1;
+            context.output.send_framed(path.local, path.remote, contents);
+        }
+    }
+}
+
+fn drop_reason(error: &PhaseOneError) -> DatagramError {
+    match error {
+        PhaseOneError::PskMismatch
+        | PhaseOneError::AuthenticationFailed
+        | PhaseOneError::UndecryptableMessage3 => DatagramError::AuthenticationFailed,
+        PhaseOneError::Malformed(error) => DatagramError::Malformed(*error),
+        PhaseOneError::IdentityMismatch { .. }
+        | PhaseOneError::NoProposalChosen { .. }
+        | PhaseOneError::RefusedByPeer { .. }
+        | PhaseOneError::AnswerNotOffered
+        | PhaseOneError::TimedOut { .. }
+        | PhaseOneError::UnsupportedAlgorithm => DatagramError::Refused,
+    }
+}
