@@ -4,6 +4,7 @@
 //! are broken or nearly so; [`provider`] leaves them out, [`legacy_provider`] appends them.
 
 mod cipher;
+mod comb;
 mod ecp;
 mod hash;
 mod modp;

@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, Odd};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
+use super::comb::Comb;
 use super::modp_primes;
 use crate::crypto::{BadPublicValue, Group, PrivateValue, SecureRandom, SharedSecret};
 use crate::wire::numbers::GroupNumber;
@@ -16,51 +17,59 @@ pub(super) struct ModpGroup {
     number: GroupNumber,
     /// Octets of the prime.
     len: usize,
-    /// Octets of a private exponent.
-    exponent_len: usize,
-    parameters: LazyLock<BoxedMontyParams>,
+    arithmetic: LazyLock<Arithmetic>,
 }
 
-/// The exponents have twice the lower of the two strengths in RFC 3526 section 8, in whole octets,
-/// and never under 256 bits.
-const fn group(
-    number: GroupNumber,
-    len: usize,
+/// What is computed from the prime once.
+struct Arithmetic {
+    /// Octets of a private exponent: twice the lower of the two strengths in RFC 3526 section 8, and
+    /// never under 256 bits.
     exponent_len: usize,
-    parameters: fn() -> BoxedMontyParams,
-) -> ModpGroup {
+    parameters: BoxedMontyParams,
+    generator: Comb,
+}
+
+const fn group(number: GroupNumber, len: usize, arithmetic: fn() -> Arithmetic) -> ModpGroup {
     ModpGroup {
         number,
         len,
-        exponent_len,
-        parameters: LazyLock::new(parameters),
+        arithmetic: LazyLock::new(arithmetic),
     }
 }
 
 #[cfg(feature = "legacy")]
-pub(super) static MODP_768: ModpGroup = group(GroupNumber::MODP_768, 96, 32, || {
-    parameters(modp_primes::MODP_768.into())
+pub(super) static MODP_768: ModpGroup = group(GroupNumber::MODP_768, 96, || {
+    Arithmetic::new(modp_primes::MODP_768.into(), 32)
 });
 #[cfg(feature = "legacy")]
-pub(super) static MODP_1024: ModpGroup = group(GroupNumber::MODP_1024, 128, 32, || {
-    parameters(modp_primes::MODP_1024.into())
+pub(super) static MODP_1024: ModpGroup = group(GroupNumber::MODP_1024, 128, || {
+    Arithmetic::new(modp_primes::MODP_1024.into(), 32)
 });
 #[cfg(feature = "legacy")]
-pub(super) static MODP_1536: ModpGroup = group(GroupNumber::MODP_1536, 192, 32, || {
-    parameters(modp_primes::MODP_1536.into())
+pub(super) static MODP_1536: ModpGroup = group(GroupNumber::MODP_1536, 192, || {
+    Arithmetic::new(modp_primes::MODP_1536.into(), 32)
 });
-pub(super) static MODP_2048: ModpGroup = group(GroupNumber::MODP_2048, 256, 32, || {
-    parameters(modp_primes::MODP_2048.into())
+pub(super) static MODP_2048: ModpGroup = group(GroupNumber::MODP_2048, 256, || {
+    Arithmetic::new(modp_primes::MODP_2048.into(), 32)
 });
-pub(super) static MODP_3072: ModpGroup = group(GroupNumber::MODP_3072, 384, 33, || {
-    parameters(modp_primes::MODP_3072.into())
+pub(super) static MODP_3072: ModpGroup = group(GroupNumber::MODP_3072, 384, || {
+    Arithmetic::new(modp_primes::MODP_3072.into(), 33)
 });
-pub(super) static MODP_4096: ModpGroup = group(GroupNumber::MODP_4096, 512, 38, || {
-    parameters(modp_primes::MODP_4096.into())
+pub(super) static MODP_4096: ModpGroup = group(GroupNumber::MODP_4096, 512, || {
+    Arithmetic::new(modp_primes::MODP_4096.into(), 38)
 });
 
-fn parameters(prime: Odd<BoxedUint>) -> BoxedMontyParams {
-    BoxedMontyParams::new_vartime(prime)
+impl Arithmetic {
+    fn new(prime: Odd<BoxedUint>, exponent_len: usize) -> Self {
+        let parameters = BoxedMontyParams::new_vartime(prime);
+        let two = BoxedUint::from_be_slice_truncated(&[2], parameters.bits_precision());
+        let generator = Comb::new(&parameters, two, exponent_len);
+        Self {
+            exponent_len,
+            parameters,
+            generator,
+        }
+    }
 }
 
 impl ModpGroup {
@@ -68,15 +77,12 @@ impl ModpGroup {
     fn power(&self, base: BoxedUint, exponent: &[u8]) -> Zeroizing<Vec<u8>> {
         let bits = u32::try_from(exponent.len() * 8).unwrap_or(u32::MAX);
         let exponent = Zeroizing::new(BoxedUint::from_be_slice_truncated(exponent, bits));
-        let base = BoxedMontyForm::new(base, &self.parameters);
-        let mut power = base.pow_bounded_exp(&exponent, bits);
-        let value = Zeroizing::new(power.retrieve());
-        power.as_montgomery_mut().zeroize();
-        Zeroizing::new(value.to_be_bytes().into_vec())
+        let base = BoxedMontyForm::new(base, &self.arithmetic.parameters);
+        octets(&Zeroizing::new(base.pow_bounded_exp(&exponent, bits)))
     }
 
     fn integer(&self, octets: &[u8]) -> BoxedUint {
-        let bits = self.parameters.bits_precision();
+        let bits = self.arithmetic.parameters.bits_precision();
         BoxedUint::from_be_slice_truncated(octets, bits)
     }
 
@@ -91,7 +97,12 @@ impl ModpGroup {
         }
         let value = self.integer(public);
         let one = BoxedUint::one_with_precision(value.bits_precision());
-        let last = self.parameters.modulus().as_ref().wrapping_sub(&one);
+        let last = self
+            .arithmetic
+            .parameters
+            .modulus()
+            .as_ref()
+            .wrapping_sub(&one);
         if one < value && value < last {
             Ok(value)
         } else {
@@ -114,9 +125,14 @@ impl Group for &'static ModpGroup {
     }
 
     fn generate(&self, random: &dyn SecureRandom) -> Box<dyn PrivateValue> {
-        let mut exponent = Zeroizing::new(vec![0; self.exponent_len]);
+        let mut exponent = Zeroizing::new(vec![0; self.arithmetic.exponent_len]);
         random.fill(&mut exponent);
-        Box::new(ModpPrivateValue::new(self, exponent))
+        let public = octets(&self.arithmetic.generator.power(&exponent)).to_vec();
+        Box::new(ModpPrivateValue {
+            group: self,
+            exponent,
+            public,
+        })
     }
 }
 
@@ -130,17 +146,6 @@ struct ModpPrivateValue {
     group: &'static ModpGroup,
     exponent: Zeroizing<Vec<u8>>,
     public: Vec<u8>,
-}
-
-impl ModpPrivateValue {
-    fn new(group: &'static ModpGroup, exponent: Zeroizing<Vec<u8>>) -> Self {
-        let public = group.power(group.integer(&[2]), &exponent).to_vec();
-        Self {
-            group,
-            exponent,
-            public,
-        }
-    }
 }
 
 impl PrivateValue for ModpPrivateValue {
@@ -159,6 +164,12 @@ impl fmt::Debug for ModpPrivateValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PrivateValue({:?})", self.group)
     }
+}
+
+/// As many octets as the prime has.
+fn octets(value: &BoxedMontyForm) -> Zeroizing<Vec<u8>> {
+    let value = Zeroizing::new(value.retrieve());
+    Zeroizing::new(value.to_be_bytes().into_vec())
 }
 
 #[cfg(test)]
@@ -193,7 +204,7 @@ mod tests {
     }
 
     fn prime(group: &ModpGroup) -> BigUint {
-        BigUint::from_bytes_be(&group.parameters.modulus().as_ref().to_be_bytes())
+        BigUint::from_bytes_be(&group.arithmetic.parameters.modulus().as_ref().to_be_bytes())
     }
 
     /// A number as a Key Exchange payload has it.
@@ -205,7 +216,13 @@ mod tests {
     }
 
     fn private_value(group: &'static ModpGroup, exponent: &[u8]) -> ModpPrivateValue {
-        ModpPrivateValue::new(group, Zeroizing::new(exponent.to_vec()))
+        let public = group.power(group.integer(&[2]), exponent).to_vec();
+        let exponent = Zeroizing::new(exponent.to_vec());
+        ModpPrivateValue {
+            group,
+            exponent,
+            public,
+        }
     }
 
     #[test]
@@ -213,8 +230,8 @@ mod tests {
         let two = BigUint::from(2_u8);
         for group in groups() {
             for seed in [0x01, 0x5a, 0xff] {
-                let ours = vec![seed; group.exponent_len];
-                let theirs = vec![seed ^ 0x33; group.exponent_len];
+                let ours = vec![seed; group.arithmetic.exponent_len];
+                let theirs = vec![seed ^ 0x33; group.arithmetic.exponent_len];
                 let (x, y) = (
                     BigUint::from_bytes_be(&ours),
                     BigUint::from_bytes_be(&theirs),
