@@ -12,20 +12,11 @@ use thiserror::Error;
 use crate::assemble::{self, AssembleError};
 use crate::daemon::{self, RunError};
 use crate::io::SystemError;
+use crate::role::Role;
 use crate::service;
 use crate::settings::{
-    Accepted, BranchSettings, GatewaySettings, HubSettings, Report, SettingsError,
+    self, Accepted, BranchSettings, GatewaySettings, HubSettings, Report, SettingsError,
 };
-
-/// Which of the two daemons this is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Role {
-    /// The one that branches connect to.
-    Hub,
-    /// The one that connects.
-    Branch,
-}
 
 /// The hub of an IPsec suite whose branches are always readable
 #[derive(Debug, Parser)]
@@ -167,10 +158,7 @@ fn count(count: usize, one: &str, many: &str) -> String {
 }
 
 fn status(role: Role, config: &Path, json: bool) -> Result<(), CommandError> {
-    let control = match role {
-        Role::Hub => HubSettings::load(config)?.settings.gateway.control,
-        Role::Branch => BranchSettings::load(config)?.settings.gateway.control,
-    };
+    let control = settings::control_path(config, role)?;
     let status = service::ask_status(&control)?;
     if json {
         let mut line = serde_json::to_string(&status).map_err(io::Error::from)?;

@@ -17,13 +17,14 @@ use trigger::{Carrier, Encapsulated, Event, MAX_OVERHEAD, Received};
 
 use self::role::{Reloaded, RoleState};
 pub use crate::assemble::AssembleError;
-use crate::command::{Role, show};
+use crate::command::show;
 use crate::io::{
     OuterSockets, ReceiveBuffers, Routes, SystemError, Tun, is_transient, would_block,
 };
 use crate::key_log::WiresharkKeyLog;
 use crate::machine::Machine;
 use crate::names::Names;
+use crate::role::Role;
 use crate::service::Service;
 use crate::settings::{GatewaySettings, Report, SettingsError};
 use crate::signals::Signals;
@@ -66,8 +67,9 @@ struct Daemon {
     machine: Machine,
     names: Names,
     outer: OuterSockets,
-    tun: Tun,
+    /// Before the TUN, so that they are removed while it is there.
     routes: Routes,
+    tun: Tun,
     service: Service,
     signals: Signals,
     buffers: ReceiveBuffers,
@@ -96,8 +98,8 @@ struct Ready {
 struct Outside {
     key_log: Option<Arc<WiresharkKeyLog>>,
     outer: OuterSockets,
-    tun: Tun,
     routes: Routes,
+    tun: Tun,
 }
 
 /// Runs a daemon until it is told to end.
@@ -118,7 +120,7 @@ pub fn run(role: Role, config: &Path) -> Result<(), RunError> {
 }
 
 impl Outside {
-    fn open(gateway: &GatewaySettings, owner: crate::io::RouteOwner) -> Result<Self, SystemError> {
+    fn open(gateway: &GatewaySettings, owner: Role) -> Result<Self, SystemError> {
         let key_log = match &gateway.key_log {
             Some(directory) => {
                 warn!(directory = %directory.display(), "writing every key: who reads them can read all traffic");
@@ -194,7 +196,6 @@ impl Daemon {
                 .is_some_and(|ends| ends <= now || self.machine.is_drained())
             {
                 self.role.end();
-                self.routes.remove_all();
                 return Ok(());
             }
         }
@@ -430,7 +431,7 @@ fn take_snapshot(
     Snapshot {
         taken: clock::wall(),
         status: Status {
-            role: role.name().to_owned(),
+            role: role.role().name().to_owned(),
             identity: role.gateway().identity.to_string(),
             uptime_seconds: now.saturating_duration_since(began).as_secs_f64(),
             peers: snapshot::peers(

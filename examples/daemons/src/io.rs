@@ -14,7 +14,7 @@ use thiserror::Error;
 pub use self::link_watch::{LinkWatch, PathChange};
 pub(crate) use self::outer::is_transient;
 pub use self::outer::{OuterSockets, ReceiveBuffers, Received};
-pub use self::routes::{RouteOwner, Routes};
+pub use self::routes::Routes;
 pub use self::rtnetlink::Rtnetlink;
 pub use self::tun::Tun;
 

@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Mutex;
 
-use ike_core::{EspCipher, EspIntegrity, InitiatorCookie, IpsecSa, KeyLog};
+use ike_core::{EspCipher, EspIntegrity, EspTransform, InitiatorCookie, IpsecSa, KeyLog};
 use tracing::warn;
 use trigger::EspKeyLog;
 
@@ -72,20 +72,9 @@ impl KeyLog for WiresharkKeyLog {
 impl EspKeyLog for WiresharkKeyLog {
     fn ipsec_sa(&self, sa: &IpsecSa) {
         let (local, remote) = (sa.local_address.ip(), sa.remote_address.ip());
-        let inbound = esp_line(
-            sa,
-            remote,
-            local,
-            sa.inbound_spi.get(),
-            sa.inbound_keymat.as_slice(),
-        );
-        let outbound = esp_line(
-            sa,
-            local,
-            remote,
-            sa.outbound_spi.get(),
-            sa.outbound_keymat.as_slice(),
-        );
+        let keymat = (sa.inbound_keymat.as_slice(), sa.outbound_keymat.as_slice());
+        let inbound = esp_line(sa.transform, remote, local, sa.inbound_spi.get(), keymat.0);
+        let outbound = esp_line(sa.transform, local, remote, sa.outbound_spi.get(), keymat.1);
         append(&self.esp, &format!("{inbound}{outbound}"));
     }
 }
@@ -106,9 +95,14 @@ fn ike_line(cookie: InitiatorCookie, key: &[u8]) -> String {
 }
 
 /// Family, source, destination, SPI, cipher, key, integrity algorithm, key.
-fn esp_line(sa: &IpsecSa, source: IpAddr, destination: IpAddr, spi: u32, keymat: &[u8]) -> String {
+fn esp_line(
+    transform: EspTransform,
+    source: IpAddr,
+    destination: IpAddr,
+    spi: u32,
+    keymat: &[u8],
+) -> String {
     let family = if source.is_ipv4() { "IPv4" } else { "IPv6" };
-    let transform = sa.transform;
     let (cipher_key, integrity_key) =
         keymat.split_at(transform.cipher.keymat_len().min(keymat.len()));
     let cipher = match transform.cipher {
@@ -145,4 +139,81 @@ fn hex(octets: &[u8]) -> String {
         let _ = write!(text, "{octet:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use ike_core::EspProposal;
+
+    use super::*;
+
+    fn transform(text: &str) -> EspTransform {
+        text.parse::<EspProposal>().unwrap().transform()
+    }
+
+    #[test]
+    fn lines_are_in_the_form_of_wiresharks_tables() {
+        let cookie = InitiatorCookie::new([0x61, 0x74, 0xaf, 0x58, 0x13, 0x31, 0xe2, 0x80]);
+        assert_eq!(ike_line(cookie, &[0x1c, 0xef]), "6174af581331e280,1cef\n");
+        let (source, destination) = ([198, 18, 1, 2].into(), [198, 18, 2, 2].into());
+        let line = esp_line(
+            transform("aes128gcm16"),
+            source,
+            destination,
+            0x0069_6a5f,
+            &[7; 20],
+        );
+        assert_eq!(
+            line,
+            format!(
+                "\"IPv4\",\"198.18.1.2\",\"198.18.2.2\",\"0x00696a5f\",\"AES-GCM with 16 octet ICV [RFC4106]\",\"0x{}\",\"NULL\",\"\"\n",
+                "07".repeat(20)
+            )
+        );
+    }
+
+    #[test]
+    fn keymat_is_cut_where_the_cipher_key_ends() {
+        let (source, destination) = (
+            "2001:db8::1".parse().unwrap(),
+            "2001:db8::2".parse().unwrap(),
+        );
+        let keymat = [[1; 16], [2; 16], [2; 16]].concat();
+        let line = esp_line(
+            transform("aes128-sha256"),
+            source,
+            destination,
+            256,
+            &keymat,
+        );
+        let cipher = format!("\"AES-CBC [RFC3602]\",\"0x{}\"", "01".repeat(16));
+        let integrity = format!("\"HMAC-SHA-256-128 [RFC4868]\",\"0x{}\"", "02".repeat(32));
+        assert!(
+            line.starts_with("\"IPv6\",") && line.contains(&cipher) && line.contains(&integrity),
+            "{line}"
+        );
+        let line = esp_line(transform("null-sha1"), source, destination, 256, &[3; 20]);
+        assert!(
+            line.contains("\"NULL\",\"\",\"HMAC-SHA-1-96 [RFC2404]\""),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn the_files_are_private_and_appended_to() {
+        let directory = std::env::temp_dir().join(format!("daemons-keys-{}", std::process::id()));
+        for _ in 0..2 {
+            let log = WiresharkKeyLog::open(&directory.join("deep")).unwrap();
+            log.ikev1(InitiatorCookie::new([1; 8]), &[2; 16]);
+        }
+        let file = directory.join("deep").join(IKE_FILE);
+        assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 2);
+        assert_eq!(
+            std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        std::fs::remove_dir_all(directory).unwrap();
+    }
 }

@@ -14,6 +14,7 @@ mod logging;
 mod machine;
 mod metrics;
 mod names;
+pub mod role;
 mod roll;
 pub mod service;
 pub mod settings;

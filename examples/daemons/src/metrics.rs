@@ -200,3 +200,61 @@ fn labelled(labels: &[(&str, &str)]) -> Metric {
     metric.set_label(labels.iter().map(pair).collect());
     metric
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::status::Status;
+
+    fn snapshot(taken: SystemTime) -> Snapshot {
+        let status = r#"{"role":"hub","identity":"hub","uptime_seconds":1.0,"peers":[
+            {"identity":"branch \"1\"\\\n","address":null,"nat":false,"ike":"up","legacy":true,"last_failure":null,"pairs":[
+                {"name":"a","local":"10.0.0.0/24","remote":"10.0.1.0/24","state":"up","sa":true,"last_proof_seconds":2.0,
+                 "rtt_ms":1.5,"path_reach":"377","bytes_in":3,"bytes_out":18446744073709551615,"last_failure":null},
+                {"name":"b","local":"10.0.2.0/24","remote":"10.0.1.0/24","state":"unproven","sa":true,"last_proof_seconds":null,
+                 "rtt_ms":null,"path_reach":"000","bytes_in":0,"bytes_out":0,"last_failure":null}]}]}"#;
+        let status: Status = serde_json::from_str(status).unwrap();
+        Snapshot {
+            taken,
+            status,
+            negotiations: vec![("1", "success", 4)],
+            drops: vec![("bad_icv".to_owned(), 5)],
+        }
+    }
+
+    #[test]
+    fn every_pair_is_there_under_the_promised_names() {
+        let text = text(&snapshot(UNIX_EPOCH + Duration::from_secs(1000)));
+        let peer = r#"peer="branch \"1\"\\\n""#;
+        for line in [
+            format!("vpn_pair_up{{{peer},pair=\"a\"}} 1"),
+            format!("vpn_pair_up{{{peer},pair=\"b\"}} 0"),
+            format!("vpn_pair_sa_up{{{peer},pair=\"b\"}} 1"),
+            format!("vpn_pair_last_proof_timestamp_seconds{{{peer},pair=\"a\"}} 998"),
+            format!("vpn_pair_last_proof_timestamp_seconds{{{peer},pair=\"b\"}} 0"),
+            format!("vpn_pair_rtt_seconds{{{peer},pair=\"a\"}} 0.0015"),
+            format!("vpn_pair_bytes_total{{{peer},pair=\"a\",direction=\"in\"}} 3"),
+            format!("vpn_legacy_algorithms{{{peer}}} 1"),
+            "vpn_negotiations_total{phase=\"1\",result=\"success\"} 4".to_owned(),
+            "vpn_drops_total{reason=\"bad_icv\"} 5".to_owned(),
+            "# TYPE vpn_pair_bytes_total counter".to_owned(),
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "no {line} in\n{text}"
+            );
+        }
+        assert!(
+            !text.contains("vpn_pair_rtt_seconds{peer=\"branch \\\"1\\\"\\\\\\n\",pair=\"b\"}")
+        );
+    }
+
+    #[test]
+    fn a_daemon_without_peers_still_has_a_page() {
+        let mut snapshot = snapshot(UNIX_EPOCH);
+        snapshot.status.peers.clear();
+        assert!(text(&snapshot).contains("vpn_drops_total"));
+    }
+}

@@ -299,3 +299,128 @@ async fn converse(mut stream: tokio::net::UnixStream, ask: Ask) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    fn snapshot() -> Arc<Snapshot> {
+        let status = Status {
+            role: "hub".into(),
+            identity: "hub".into(),
+            uptime_seconds: 1.0,
+            peers: Vec::new(),
+        };
+        Arc::new(Snapshot {
+            taken: UNIX_EPOCH,
+            status,
+            negotiations: Vec::new(),
+            drops: vec![("late".into(), 1)],
+        })
+    }
+
+    fn path(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("daemons-{name}-{}.sock", std::process::id()))
+    }
+
+    /// Answers as the main loop does, until `done`.
+    fn answer_until(service: &Service, done: impl Fn() -> bool) {
+        while !done() {
+            service.answer(snapshot);
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn status_comes_over_the_control_socket_as_json_lines() {
+        let path = path("status");
+        let service = Service::begin(&path, None).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        let asking = {
+            let path = path.clone();
+            thread::spawn(move || ask_status(&path).unwrap())
+        };
+        answer_until(&service, || asking.is_finished());
+        assert_eq!(asking.join().unwrap().identity, "hub");
+        drop(service);
+        let error = ask_status(&path).unwrap_err().to_string();
+        assert!(error.contains("it does not run"), "{error}");
+    }
+
+    #[test]
+    fn nonsense_is_answered_and_the_next_request_too() {
+        let path = path("nonsense");
+        let service = Service::begin(&path, None).unwrap();
+        let mut stream = UnixStream::connect(&path).unwrap();
+        stream
+            .write_all(b"{\"command\":\"dance\"}\n{\"command\":\"status\"}\n")
+            .unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let reading = thread::spawn(move || {
+            let mut text = String::new();
+            stream.read_to_string(&mut text).unwrap();
+            text
+        });
+        answer_until(&service, || reading.is_finished());
+        let text = reading.join().unwrap();
+        let answers: Vec<Answer> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert!(
+            matches!(answers.as_slice(), [Answer::Error(_), Answer::Status(_)]),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_running_daemon_is_not_replaced_and_a_dead_one_is() {
+        let path = path("twice");
+        let service = Service::begin(&path, None).unwrap();
+        let error = Service::begin(&path, None).err().unwrap().to_string();
+        assert!(error.contains("runs already"), "{error}");
+        drop(service);
+        // What a killed daemon leaves: a socket that nobody listens to.
+        drop(UnixListener::bind(path.with_extension("dead")).unwrap());
+        assert!(Service::begin(&path.with_extension("dead"), None).is_ok());
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_left_alone() {
+        let path = path("file");
+        fs::write(&path, "precious").unwrap();
+        let error = Service::begin(&path, None).err().unwrap().to_string();
+        assert!(error.contains("set `control`"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn metrics_come_over_http() {
+        let path = path("metrics");
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let service = Service::begin(&path, Some(port)).unwrap();
+        let reading = thread::spawn(move || {
+            let mut stream = TcpStream::connect(port).unwrap();
+            stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).unwrap();
+            text
+        });
+        answer_until(&service, || reading.is_finished());
+        let text = reading.join().unwrap();
+        assert!(
+            text.starts_with("HTTP/1.0 200") && text.contains("vpn_drops_total{reason=\"late\"} 1"),
+            "{text}"
+        );
+        drop(service);
+    }
+}

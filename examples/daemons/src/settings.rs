@@ -27,6 +27,7 @@ pub use self::tun::TunSettings;
 
 use self::diagnostic::Findings;
 use self::section::Section;
+use crate::role::Role;
 
 /// Settings that may be used, and what a person should know about them.
 #[derive(Clone, Debug)]
@@ -43,7 +44,7 @@ pub struct Accepted<T> {
 #[non_exhaustive]
 pub enum SettingsError {
     /// It cannot be read at all.
-    #[error("cannot read {}: {source}; name the settings file with --config", path.display())]
+    #[error("cannot read {}: {source}; {}", path.display(), unreadable_remedy(source))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -95,14 +96,39 @@ impl BranchSettings {
     }
 }
 
+/// The control socket that a settings file names, whatever else is in it: asking a running daemon
+/// takes no more than that.
+///
+/// # Errors
+///
+/// [`SettingsError::Unreadable`].
+pub fn control_path(path: &Path, role: Role) -> Result<PathBuf, SettingsError> {
+    let text = read_text(path)?;
+    let (table, _) = DeTable::parse_recoverable(&text);
+    let control = table.get_ref().get("control");
+    let control = control.and_then(|control| control.get_ref().as_str());
+    Ok(match control {
+        Some(control) => directory_of(path).join(control),
+        None => gateway::default_control(role),
+    })
+}
+
 type Read<T> = fn(Section<'_>, &Path) -> Option<T>;
 
 fn load<T>(path: &Path, read: Read<T>) -> Result<Accepted<T>, SettingsError> {
-    let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Unreadable {
+    let text = read_text(path)?;
+    parse(path, &text, read).map_err(SettingsError::Refused)
+}
+
+fn read_text(path: &Path) -> Result<String, SettingsError> {
+    std::fs::read_to_string(path).map_err(|source| SettingsError::Unreadable {
         path: path.to_owned(),
         source,
-    })?;
-    parse(path, &text, read).map_err(SettingsError::Refused)
+    })
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
 }
 
 fn parse<T>(path: &Path, text: &str, read: Read<T>) -> Result<Accepted<T>, Report> {
@@ -121,12 +147,20 @@ fn parse<T>(path: &Path, text: &str, read: Read<T>) -> Result<Accepted<T>, Repor
     if !syntax_errors.is_empty() {
         return Err(findings.into_report());
     }
-    let directory = path.parent().unwrap_or(Path::new(""));
+    let directory = directory_of(path);
     let settings = read(Section::root(&findings, table.get_ref()), directory);
     let report = findings.into_report();
     match settings {
         Some(settings) if !report.has_errors() => Ok(Accepted { settings, report }),
         Some(_) | None => Err(report),
+    }
+}
+
+fn unreadable_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "run as a user that may read it, usually root",
+        io::ErrorKind::InvalidData => "the settings file is to be UTF-8 text",
+        _ => "name the settings file with --config",
     }
 }
 

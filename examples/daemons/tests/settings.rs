@@ -9,7 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use daemons::settings::{BranchSettings, Diagnostic, HubSettings, Report, SettingsError, Severity};
+use daemons::role::Role;
+use daemons::settings::{
+    BranchSettings, Diagnostic, HubSettings, Report, SettingsError, Severity, control_path,
+};
 
 const STRONG: &str = "8f0c2d5e7b1a49638e5d0f7c2b9a4e6d13570acfbd2468e0f1c3a5978642bdfe";
 
@@ -783,6 +786,23 @@ fn a_file_that_is_not_there_is_named() {
         error.to_string().contains("/nowhere/hub.toml") && error.to_string().contains("--config"),
         "{error}"
     );
+}
+
+#[test]
+fn status_needs_no_more_than_the_control_socket() {
+    let directory = directory("control");
+    let config = directory.join("hub.toml");
+    fs::write(&config, "xyzzy = 1\ncontrol = \"c.sock\"\n").unwrap();
+    assert_eq!(
+        control_path(&config, Role::Hub).unwrap(),
+        directory.join("c.sock")
+    );
+    fs::write(&config, "identity = \"hub\"\n").unwrap();
+    assert_eq!(
+        control_path(&config, Role::Branch).unwrap(),
+        Path::new("/run/ike-branch.sock")
+    );
+    fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]

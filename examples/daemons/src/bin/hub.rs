@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    daemons::command::main(daemons::command::Role::Hub)
+    daemons::command::main(daemons::role::Role::Hub)
 }

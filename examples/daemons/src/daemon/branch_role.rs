@@ -10,9 +10,10 @@ use trigger::Branch;
 
 use super::role::{Reloaded, RoleState, warn_about_restart};
 use super::{Daemon, Outside, RunError, show};
-use crate::io::{LinkWatch, PathChange, RouteOwner, Routes};
+use crate::io::{LinkWatch, PathChange, Routes};
 use crate::key_log::WiresharkKeyLog;
 use crate::machine::Machine;
+use crate::role::Role;
 use crate::settings::{Accepted, BranchSettings, GatewaySettings};
 use crate::{assemble, clock};
 
@@ -34,7 +35,7 @@ pub(super) struct BranchRole {
 pub(super) fn start(config: &Path) -> Result<Daemon, RunError> {
     let Accepted { settings, report } = BranchSettings::load(config)?;
     show(&report);
-    let mut outside = Outside::open(&settings.gateway, RouteOwner::Branch)?;
+    let mut outside = Outside::open(&settings.gateway, Role::Branch)?;
     outside.routes.follow(settings.pairs.iter())?;
     let links = LinkWatch::open(outside.tun.index())?;
     let machine_config = Arc::new(assemble::branch(&settings, outside.key_log.as_ref())?);

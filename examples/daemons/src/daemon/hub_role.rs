@@ -11,8 +11,9 @@ use trigger::{Hub, RollEntry};
 
 use super::role::{Reloaded, RoleState, warn_about_restart};
 use super::{Daemon, Outside, RunError, show};
-use crate::io::{LinkWatch, RouteOwner, Routes};
+use crate::io::{LinkWatch, Routes};
 use crate::machine::Machine;
+use crate::role::Role;
 use crate::roll::Roll;
 use crate::settings::{Accepted, BranchEntry, GatewaySettings, HubSettings, PairSettings};
 use crate::{assemble, clock};
@@ -29,7 +30,7 @@ pub(super) struct HubRole {
 pub(super) fn start(config: &Path) -> Result<Daemon, RunError> {
     let Accepted { settings, report } = HubSettings::load(config)?;
     show(&report);
-    let mut outside = Outside::open(&settings.gateway, RouteOwner::Hub)?;
+    let mut outside = Outside::open(&settings.gateway, Role::Hub)?;
     outside.routes.follow(pairs(&settings))?;
     let links = LinkWatch::open(outside.tun.index())?;
     let (roll, entries) = Roll::open(&settings.roll)?;

@@ -10,6 +10,7 @@ use super::branch_role::BranchRole;
 use super::hub_role::HubRole;
 use crate::io::{LinkWatch, Routes};
 use crate::machine::Machine;
+use crate::role::Role;
 use crate::settings::{GatewaySettings, Report};
 
 /// Either role.
@@ -26,10 +27,10 @@ pub(super) struct Reloaded {
 }
 
 impl RoleState {
-    pub(super) fn name(&self) -> &'static str {
+    pub(super) fn role(&self) -> Role {
         match self {
-            Self::Branch(_) => "branch",
-            Self::Hub(_) => "hub",
+            Self::Branch(_) => Role::Branch,
+            Self::Hub(_) => Role::Hub,
         }
     }
 

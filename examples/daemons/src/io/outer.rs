@@ -9,7 +9,7 @@ use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
-use tracing::debug;
+use tracing::info;
 use trigger::{Carrier, Path};
 
 use super::{SystemError, is_errno};
@@ -79,7 +79,7 @@ impl OuterSockets {
             match opened {
                 Ok(opened) => sockets.extend(opened),
                 Err(error) if required => return Err(error),
-                Err(error) => debug!(%error, "no outer sockets for IPv6"),
+                Err(error) => info!(%error, "IPv4 only"),
             }
         }
         Ok(Self { sockets })
@@ -267,7 +267,8 @@ impl OuterSocket {
         bound: SocketAddr,
     ) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(bound), kind, Some(protocol))?;
-        if bound.is_ipv6() {
+        // A raw IPv6 socket has no other choice, and refuses to be asked.
+        if bound.is_ipv6() && carrier == Carrier::Udp {
             socket.set_only_v6(true)?;
         }
         socket.bind(&bound.into())?;

@@ -15,25 +15,15 @@ use tracing::{info, warn};
 
 use super::SystemError;
 use super::rtnetlink::{Existing, Route, Rtnetlink};
+use crate::role::Role;
 use crate::settings::PairSettings;
 
-/// Whose routes these are; each daemon removes only what an earlier run of its own kind left.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum RouteOwner {
-    /// The hub.
-    Hub,
-    /// The branch.
-    Branch,
-}
-
-impl RouteOwner {
-    /// The protocol number that marks the routes, among those that nobody has been given.
-    const fn protocol(self) -> u8 {
-        match self {
-            Self::Hub => 178,
-            Self::Branch => 179,
-        }
+/// The protocol number that marks the routes, among those that nobody has been given. Each daemon
+/// removes only what an earlier run of its own kind left.
+const fn protocol(owner: Role) -> u8 {
+    match owner {
+        Role::Hub => 178,
+        Role::Branch => 179,
     }
 }
 
@@ -45,27 +35,26 @@ const REFUSING_METRIC: u32 = u32::MAX - 1;
 /// The routes of one daemon.
 pub struct Routes {
     netlink: Rtnetlink,
-    owner: RouteOwner,
+    owner: Role,
     tun: u32,
     /// Each remote subnet with the source address of its route.
     installed: BTreeMap<IpNet, Option<IpAddr>>,
+    /// What an earlier run left that did not end orderly.
+    stale: Vec<Route>,
 }
 
 impl Routes {
-    /// Removes what an earlier run left, and gives the TUN its addresses.
+    /// Gives the TUN its addresses, and looks for what an earlier run left.
     ///
     /// # Errors
     ///
     /// [`SystemError`] says what to do.
-    pub fn open(owner: RouteOwner, tun: u32, addresses: &[IpNet]) -> Result<Self, SystemError> {
+    pub fn open(owner: Role, tun: u32, addresses: &[IpNet]) -> Result<Self, SystemError> {
         let refused = |error| {
             SystemError::privileged("reach the routing tables", error, "check the system's log")
         };
         let mut netlink = Rtnetlink::open().map_err(refused)?;
-        for stale in netlink.refusing_routes(owner.protocol()).map_err(refused)? {
-            info!(destination = %stale.destination, "removing a route that an earlier run left");
-            netlink.remove_route(&stale).map_err(refused)?;
-        }
+        let stale = netlink.refusing_routes(protocol(owner)).map_err(refused)?;
         for address in addresses {
             netlink.add_address(tun, *address).map_err(|error| {
                 let action = format!("give the TUN device the address {address}");
@@ -77,6 +66,7 @@ impl Routes {
             owner,
             tun,
             installed: BTreeMap::new(),
+            stale,
         })
     }
 
@@ -104,6 +94,7 @@ impl Routes {
         for (destination, source) in wanted {
             self.install(destination, source)?;
         }
+        self.remove_stale();
         Ok(())
     }
 
@@ -113,11 +104,16 @@ impl Routes {
         addresses.into_iter().map(|(_, address)| address).collect()
     }
 
-    /// Removes every route, as at an orderly end.
-    pub fn remove_all(&mut self) {
-        let installed: Vec<_> = self.installed.keys().copied().collect();
-        for destination in installed {
-            self.remove(destination);
+    /// What an earlier run left goes only now that nothing can leak for want of it.
+    fn remove_stale(&mut self) {
+        for stale in core::mem::take(&mut self.stale) {
+            if self.installed.contains_key(&stale.destination) {
+                continue;
+            }
+            info!(destination = %stale.destination, "removing a route that an earlier run left");
+            if let Err(error) = self.netlink.remove_route(&stale) {
+                warn!(destination = %stale.destination, %error, "cannot remove a route");
+            }
         }
     }
 
@@ -167,18 +163,27 @@ impl Routes {
             interface: Some(self.tun),
             source,
             metric: METRIC,
-            protocol: self.owner.protocol(),
+            protocol: protocol(self.owner),
         }
     }
 
     fn refusing(&self, destination: IpNet) -> Route {
-        let protocol = self.owner.protocol();
+        let protocol = protocol(self.owner);
         Route {
             destination,
             interface: None,
             source: None,
             metric: REFUSING_METRIC,
             protocol,
+        }
+    }
+}
+
+impl Drop for Routes {
+    fn drop(&mut self) {
+        let installed: Vec<_> = self.installed.keys().copied().collect();
+        for destination in installed {
+            self.remove(destination);
         }
     }
 }

@@ -6,9 +6,10 @@ use std::path::Path;
 use ike_core::{Identity, PreSharedKey};
 
 use super::gateway::{self, GatewaySettings};
-use super::pair::{self, PairSettings, Placed, Side};
+use super::pair::{self, PairSettings, Placed};
 use super::section::{Item, Key, Section};
 use super::{key, value};
+use crate::role::Role;
 
 const HUBS: Key = Key::new("hubs", "hubs = [\"198.18.2.2\"]");
 const HUB_IDENTITY: Key = Key::new("hub_identity", "hub_identity = \"hub\"");
@@ -37,7 +38,7 @@ pub struct BranchSettings {
 
 /// Reads the whole file. The result counts only if nothing was reported as an error.
 pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<BranchSettings> {
-    let gateway = gateway::read(&mut root, Side::Branch, directory);
+    let gateway = gateway::read(&mut root, Role::Branch, directory);
     let hubs = root
         .required(HUBS)
         .map(|item| read_hubs(&item))
@@ -60,7 +61,7 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<BranchSett
         .as_ref()
         .is_none_or(|gateway| gateway.allow_weak_psk);
     let psk = key::read(&mut root, directory, allow_weak);
-    let pairs = pair::read_all(&mut root, Side::Branch);
+    let pairs = pair::read_all(&mut root, Role::Branch);
     pair::check_overlaps(root.findings(), pairs.iter());
     check_hubs_outside(&root, &hubs, &pairs);
     root.finish(super::home);

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use ike_core::{Encapsulation, EspProposal, Identity, IkeProposal};
 
-use super::pair::Side;
 use super::section::{Item, Key, Section};
 use super::tun::{self, TunSettings};
 use super::value;
+use crate::role::Role;
 
 const IDENTITY: Key = Key::new("identity", "identity = \"hub\"");
 const BRANCH_IDENTITY: Key = Key::new("identity", "identity = \"branch1\"");
@@ -101,10 +101,10 @@ impl GatewaySettings {
 /// Reads the shared keys of the file's top level.
 pub(super) fn read(
     root: &mut Section<'_>,
-    side: Side,
+    role: Role,
     directory: &Path,
 ) -> Option<GatewaySettings> {
-    let identity_key = if side == Side::Hub {
+    let identity_key = if role == Role::Hub {
         IDENTITY
     } else {
         BRANCH_IDENTITY
@@ -140,11 +140,7 @@ pub(super) fn read(
     let metrics = optional(root, METRICS, metrics_address);
     let allow_weak_psk = optional(root, ALLOW_WEAK_PSK, |item| item.boolean()).unwrap_or(false);
     let key_log = optional(root, KEY_LOG, |item| value::path(item, directory));
-    let (tun_name, control_path) = match side {
-        Side::Hub => ("hub0", "/run/ike-hub.sock"),
-        Side::Branch => ("branch0", "/run/ike-branch.sock"),
-    };
-    let tun = tun::read(root, tun_name);
+    let tun = tun::read(root, &format!("{}0", role.name()));
     Some(GatewaySettings {
         identity: identity?,
         listen: listen.unwrap_or_default(),
@@ -156,12 +152,17 @@ pub(super) fn read(
         ike_lifetime: ike_lifetime.unwrap_or(8 * Duration::from_secs(3600)),
         sa_lifetime: sa_lifetime.unwrap_or(Duration::from_secs(3600)),
         dpd_delay: dpd_delay.unwrap_or(20 * SECOND),
-        control: control.unwrap_or_else(|| control_path.into()),
+        control: control.unwrap_or_else(|| default_control(role)),
         metrics,
         allow_weak_psk,
         key_log,
         tun,
     })
+}
+
+/// Where the control socket is unless the settings say otherwise.
+pub(super) fn default_control(role: Role) -> PathBuf {
+    format!("/run/ike-{}.sock", role.name()).into()
 }
 
 /// A key that has a default; `None` also where its value is wrong, which has then been reported.

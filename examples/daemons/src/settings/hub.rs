@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use ike_core::{Identity, PreSharedKey};
 
 use super::gateway::{self, GatewaySettings};
-use super::pair::{self, PairSettings, Placed, Side};
+use super::pair::{self, PairSettings, Placed};
 use super::section::{Key, Section};
 use super::{key, value};
+use crate::role::Role;
 
 const ROLL: Key = Key::new("roll", "roll = \"/var/lib/ike-hub.roll\"");
 const NTP: Key = Key::new("ntp", "[ntp]");
@@ -52,7 +53,7 @@ struct PlacedBranch {
 
 /// Reads the whole file. The result counts only if nothing was reported as an error.
 pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<HubSettings> {
-    let gateway = gateway::read(&mut root, Side::Hub, directory);
+    let gateway = gateway::read(&mut root, Role::Hub, directory);
     let roll = gateway::optional(&mut root, ROLL, |item| value::path(item, directory));
     let serve_ntp = match root.section(NTP) {
         None => true,
@@ -107,7 +108,7 @@ fn read_branches(root: &mut Section<'_>, directory: &Path, allow_weak: bool) -> 
             .required(IDENTITY)
             .and_then(|item| Some((value::identity(&item)?, item.span)));
         let psk = key::read(&mut section, directory, allow_weak);
-        let pairs = pair::read_all(&mut section, Side::Hub);
+        let pairs = pair::read_all(&mut section, Role::Hub);
         section.finish(super::home);
         if let Some((identity, span)) = identity {
             branches.push(PlacedBranch {

@@ -9,6 +9,7 @@ use trigger::ProbeMode;
 use super::diagnostic::Findings;
 use super::section::{Item, Key, Section};
 use super::value;
+use crate::role::Role;
 
 const NAME: Key = Key::new("name", "name = \"telemetry\"");
 const LOCAL: Key = Key::new("local", "local = \"10.61.1.0/24\"");
@@ -56,13 +57,6 @@ pub struct TriggerSettings {
     pub mode: ProbeMode,
 }
 
-/// Which side of the tunnel a settings file describes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Side {
-    Hub,
-    Branch,
-}
-
 /// A pair with the places to point at.
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
@@ -74,13 +68,13 @@ pub(super) struct Placed {
 }
 
 /// The `[[pair]]` or `[[branch.pair]]` tables below `section`, as far as each is sound in itself.
-pub(super) fn read_all(section: &mut Section<'_>, side: Side) -> Vec<Placed> {
-    let (key, remedy) = match side {
-        Side::Hub => (
+pub(super) fn read_all(section: &mut Section<'_>, role: Role) -> Vec<Placed> {
+    let (key, remedy) = match role {
+        Role::Hub => (
             Key::new("pair", "[[branch.pair]]"),
             "add a `[[branch.pair]]` with name, local and remote",
         ),
-        Side::Branch => (
+        Role::Branch => (
             Key::new("pair", "[[pair]]"),
             "add a `[[pair]]` with name, local, remote and trigger",
         ),
@@ -95,13 +89,13 @@ pub(super) fn read_all(section: &mut Section<'_>, side: Side) -> Vec<Placed> {
     }
     let pairs: Vec<_> = elements
         .into_iter()
-        .filter_map(|element| read(element.section()?, side))
+        .filter_map(|element| read(element.section()?, role))
         .collect();
     check_names(section.findings(), &pairs);
     pairs
 }
 
-fn read(mut section: Section<'_>, side: Side) -> Option<Placed> {
+fn read(mut section: Section<'_>, role: Role) -> Option<Placed> {
     let key = section.path("");
     let name_item = section.required(NAME);
     let local = section
@@ -110,9 +104,9 @@ fn read(mut section: Section<'_>, side: Side) -> Option<Placed> {
     let remote = section
         .required(REMOTE)
         .and_then(|item| Some((value::subnet(&item)?, item)));
-    let trigger = match side {
-        Side::Hub => None,
-        Side::Branch => Some(section.required(TRIGGER).and_then(|item| {
+    let trigger = match role {
+        Role::Hub => None,
+        Role::Branch => Some(section.required(TRIGGER).and_then(|item| {
             let nets = local
                 .as_ref()
                 .map(|(net, _)| *net)
