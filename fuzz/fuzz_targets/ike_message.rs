@@ -1,2 +1,3 @@
+//! Explores [`fuzz::ike_message`].
 #![no_main]
 libfuzzer_sys::fuzz_target!(|octets: &[u8]| fuzz::ike_message(octets));
