@@ -34,6 +34,35 @@ impl Names {
     /// Writes what has happened into the log.
     pub(crate) fn log(&self, event: &Event) {
         match event {
+            Event::PeerUp { .. }
+            | Event::PeerDown { .. }
+            | Event::AddressChanged { .. }
+            | Event::HubChanged { .. }
+            | Event::Hint { .. } => self.log_peer(event),
+            Event::SaUp { .. }
+            | Event::SaDown { .. }
+            | Event::PairUp { .. }
+            | Event::PairDown { .. } => self.log_pair(event),
+            Event::NegotiationFailed {
+                member,
+                pair,
+                identity,
+                address,
+                failure,
+            } => {
+                let identity = identity.as_ref().map(ToString::to_string);
+                let peer = member.map(|member| self.member(member));
+                let peer = peer.or(identity.as_deref()).unwrap_or("?");
+                let pair = pair.map(|pair| self.pair(pair).1);
+                let address = address.map(tracing::field::display);
+                warn!(peer, pair, address, %failure, "negotiation failed");
+            }
+            Event::RollChanged { .. } | _ => {}
+        }
+    }
+
+    fn log_peer(&self, event: &Event) {
+        match event {
             Event::PeerUp {
                 member,
                 address,
@@ -53,12 +82,25 @@ impl Names {
                 }
             }
             Event::PeerDown { member, reason } => {
-                info!(peer = self.member(*member), ?reason, "IKE down")
+                info!(peer = self.member(*member), ?reason, "IKE down");
             }
             Event::AddressChanged { member, address } => {
                 info!(peer = self.member(*member), %address, "peer has another outer address");
             }
             Event::HubChanged { address } => info!(%address, "turning to another hub"),
+            Event::Hint { member } => {
+                let peer = self.member(*member);
+                info!(
+                    peer,
+                    "peer may have lost its state: asking whether it lives"
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn log_pair(&self, event: &Event) {
+        match event {
             Event::SaUp {
                 pair,
                 inbound_spi,
@@ -67,13 +109,9 @@ impl Names {
             } => {
                 let (peer, pair) = self.pair(*pair);
                 let what = if *rekeyed { "SA rekeyed" } else { "SA up" };
-                info!(
-                    peer,
-                    pair,
-                    "in" = format!("{inbound_spi:08x}"),
-                    out = format!("{outbound_spi:08x}"),
-                    "{what}"
-                );
+                let (inbound, outbound) =
+                    (format!("{inbound_spi:08x}"), format!("{outbound_spi:08x}"));
+                info!(peer, pair, inbound, outbound, "{what}");
             }
             Event::SaDown {
                 pair,
@@ -92,28 +130,7 @@ impl Names {
                 let (peer, pair) = self.pair(*pair);
                 warn!(peer, pair, %reason, "pair down");
             }
-            Event::NegotiationFailed {
-                member,
-                pair,
-                identity,
-                address,
-                failure,
-            } => {
-                let identity = identity.as_ref().map(ToString::to_string);
-                let peer = member
-                    .map(|member| self.member(member))
-                    .or(identity.as_deref())
-                    .unwrap_or("?");
-                let pair = pair.map(|pair| self.pair(pair).1);
-                warn!(peer, pair, address = address.map(tracing::field::display), %failure, "negotiation failed");
-            }
-            Event::Hint { member } => {
-                info!(
-                    peer = self.member(*member),
-                    "peer may have lost its state: asking whether it lives"
-                );
-            }
-            Event::RollChanged { .. } | _ => {}
+            _ => {}
         }
     }
 

@@ -128,7 +128,7 @@ fn read_text(path: &Path) -> Result<String, SettingsError> {
 }
 
 fn directory_of(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new(""))
+    path.parent().unwrap_or_else(|| Path::new(""))
 }
 
 fn parse<T>(path: &Path, text: &str, read: Read<T>) -> Result<Accepted<T>, Report> {

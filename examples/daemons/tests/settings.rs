@@ -1,7 +1,8 @@
 //! Every kind of mistake in a settings file is reported with file, line, key and remedy.
-#![expect(
+#![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test that fails here should fail"
 )]
 
