@@ -31,7 +31,7 @@ fn request(key: Option<&SymmetricKey>) -> Vec<u8> {
     let mut octets = header.to_vec();
     if let Some(key) = key {
         octets.extend_from_slice(&key.id().0.to_be_bytes());
-        octets.extend_from_slice(key.sign(&header).as_ref());
+        octets.extend_from_slice(key.sign(&header, packet.version).as_ref());
     }
     octets
 }

@@ -129,6 +129,7 @@ fn hex_digit(digit: u8) -> Option<u8> {
 mod tests {
     use super::*;
     use crate::crypto::rustcrypto::provider;
+    use crate::packet::Version;
 
     fn problem(text: &str) -> KeyFileError {
         KeyTable::from_key_file(text, &provider()).unwrap_err()
@@ -155,8 +156,11 @@ mod tests {
             &(1..=20).collect::<Vec<u8>>(),
             &provider(),
         );
-        let digest = table.get(KeyId(2)).unwrap().sign(b"packet");
-        assert_eq!(digest.as_ref(), twin.unwrap().sign(b"packet").as_ref());
+        let digest = table.get(KeyId(2)).unwrap().sign(b"packet", Version::V4);
+        assert_eq!(
+            digest.as_ref(),
+            twin.unwrap().sign(b"packet", Version::V4).as_ref()
+        );
     }
 
     #[test]

@@ -10,9 +10,12 @@ use thiserror::Error;
 
 use crate::crypto::{CryptoProvider, MacKey};
 use crate::error::KeyError;
+use crate::packet::Version;
 
-/// Longest digest on the wire in octets: longer ones are truncated to this in NTPv4.
-pub const MAX_DIGEST_LEN: usize = 20;
+/// Longest digest of an NTPv4 packet in octets; longer ones are truncated to this (RFC 7822 section 3 has no other length).
+pub const MAX_V4_DIGEST_LEN: usize = 20;
+/// Longest digest of any packet in octets: before NTPv4 digests travel whole, and chrony sends SHA-512 so.
+pub const MAX_DIGEST_LEN: usize = 64;
 
 /// A key identifier.
 #[expect(clippy::exhaustive_structs, reason = "32 bits on the wire, for ever")]
@@ -32,7 +35,7 @@ impl fmt::Display for KeyId {
 
 /// How a digest is computed from a secret and a packet.
 ///
-/// The digests are `H(secret || packet)`, cut to 20 octets; AES-CMAC is keyed properly.
+/// The digests are `H(secret || packet)`, cut to 20 octets in NTPv4; AES-CMAC is keyed properly.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum MacKind {
@@ -40,11 +43,11 @@ pub enum MacKind {
     Md5,
     /// SHA-1.
     Sha1,
-    /// SHA-256, truncated.
+    /// SHA-256.
     Sha256,
-    /// SHA-384, truncated.
+    /// SHA-384.
     Sha384,
-    /// SHA-512, truncated.
+    /// SHA-512.
     Sha512,
     /// AES-CMAC with a 128-bit key, RFC 8573.
     Aes128Cmac,
@@ -140,16 +143,29 @@ impl SymmetricKey {
         self.kind
     }
 
-    /// The digest over a header and its extension fields.
+    /// The digest over a header and its extension fields, as it travels in that version.
     #[must_use]
-    pub fn sign(&self, message: &[u8]) -> Digest {
-        self.key.sign(message)
+    pub fn sign(&self, message: &[u8], version: Version) -> Digest {
+        let len = if version < Version::V4 {
+            MAX_DIGEST_LEN
+        } else {
+            MAX_V4_DIGEST_LEN
+        };
+        self.sign_short(message, len)
     }
 
-    /// Whether a digest is the one over this message; compared in constant time.
+    /// The digest, cut to `len` octets if it is longer.
+    pub(crate) fn sign_short(&self, message: &[u8], len: usize) -> Digest {
+        self.key.sign(message).truncated(len)
+    }
+
+    /// Whether a digest is the one over this message, whole or truncated as in NTPv4; compared in constant time.
     #[must_use]
     pub fn verify(&self, message: &[u8], digest: &[u8]) -> bool {
-        self.sign(message).as_ref().ct_eq(digest).to_bool()
+        let whole = self.key.sign(message);
+        let is_whole = whole.as_ref().ct_eq(digest);
+        let is_short = whole.truncated(MAX_V4_DIGEST_LEN).as_ref().ct_eq(digest);
+        (is_whole | is_short).to_bool()
     }
 }
 
@@ -159,7 +175,7 @@ impl fmt::Debug for SymmetricKey {
     }
 }
 
-/// A digest as it travels.
+/// A digest.
 #[derive(Clone, Copy)]
 pub struct Digest {
     octets: [u8; MAX_DIGEST_LEN],
@@ -167,15 +183,22 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// A digest from the output of a function, cut to [`MAX_DIGEST_LEN`].
+    /// A digest from the output of a function, of which at most [`MAX_DIGEST_LEN`] octets count.
     #[must_use]
-    pub fn truncated(output: &[u8]) -> Self {
+    pub fn new(output: &[u8]) -> Self {
         let len = output.len().min(MAX_DIGEST_LEN);
         let mut octets = [0; MAX_DIGEST_LEN];
         for (room, octet) in octets.iter_mut().zip(output) {
             *room = *octet;
         }
         Self { octets, len }
+    }
+
+    /// The same, cut to `len` octets if it is longer.
+    #[must_use]
+    pub fn truncated(mut self, len: usize) -> Self {
+        self.len = self.len.min(len);
+        self
     }
 }
 

@@ -2,14 +2,12 @@
 
 use crate::error::{AuthenticationError, DecodeError};
 use crate::extension::ExtensionFields;
-use crate::mac::{KeyId, MAX_DIGEST_LEN, SymmetricKey};
+use crate::mac::{Digest, KeyId, MAX_DIGEST_LEN, SymmetricKey};
 use crate::packet::{HEADER_LEN, Packet, Version};
 use crate::reader::Reader;
 
 /// Longest packet that this crate makes: a header and a message authentication code.
 pub const MAX_MESSAGE_LEN: usize = HEADER_LEN + 4 + MAX_DIGEST_LEN;
-/// Longest digest of an older version that is still recognised as one.
-const MAX_FOREIGN_DIGEST_LEN: usize = 64;
 
 /// A received packet, decoded; borrows the datagram.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -114,7 +112,7 @@ impl<'a> Authenticator<'a> {
         let digest = reader.rest();
         match (key, digest.len()) {
             (KeyId::NONE, 0) => Ok(Self::CryptoNak),
-            (_, 8..=MAX_FOREIGN_DIGEST_LEN) => Ok(Self::Mac { key, digest }),
+            (_, 8..=MAX_DIGEST_LEN) => Ok(Self::Mac { key, digest }),
             _ => Err(bad),
         }
     }
@@ -128,17 +126,37 @@ pub(crate) struct Encoded {
 }
 
 impl Encoded {
-    /// Encodes a packet, signed if there is a key.
+    /// Encodes a packet, signed if there is a key, as its version wants it.
     pub(crate) fn new(packet: &Packet, key: Option<&SymmetricKey>) -> Self {
         let header = packet.encode();
+        let digest = key.map(|key| (key.id(), key.sign(&header, packet.version)));
+        Self::with_digest(&header, digest)
+    }
+
+    /// Encodes a packet that answers `request`, signed with a digest of the same length as the request's.
+    pub(crate) fn reply(
+        packet: &Packet,
+        key: Option<&SymmetricKey>,
+        request: &Message<'_>,
+    ) -> Self {
+        let header = packet.encode();
+        let digest = match (key, request.authenticator) {
+            (Some(key), Authenticator::Mac { digest, .. }) => {
+                Some((key.id(), key.sign_short(&header, digest.len())))
+            }
+            _ => None,
+        };
+        Self::with_digest(&header, digest)
+    }
+
+    fn with_digest(header: &[u8], digest: Option<(KeyId, Digest)>) -> Self {
         let mut encoded = Self {
             octets: [0; MAX_MESSAGE_LEN],
             len: 0,
         };
-        encoded.append(&header);
-        if let Some(key) = key {
-            let digest = key.sign(&header);
-            encoded.append(&key.id().0.to_be_bytes());
+        encoded.append(header);
+        if let Some((key, digest)) = digest {
+            encoded.append(&key.0.to_be_bytes());
             encoded.append(digest.as_ref());
         }
         encoded

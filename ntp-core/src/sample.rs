@@ -287,7 +287,10 @@ mod tests {
             check_header(&packet).unwrap_err()
         };
         assert_eq!(check_header(&good), Ok(()));
-        let orphan = Packet { reference_time: WireTimestamp::ZERO, ..good };
+        let orphan = Packet {
+            reference_time: WireTimestamp::ZERO,
+            ..good
+        };
         assert_eq!(check_header(&orphan), Ok(()), "as ntpsec sends it");
         assert_eq!(
             refused(|packet| packet.leap = LeapIndicator::Unsynchronised),

@@ -229,8 +229,14 @@ impl Server {
         });
         let answer = self.decide(verdict, request, &message)?;
         Ok(match answer {
-            Answer::Time(key) => (Counted::Time, Encoded::new(&self.reply(packet, times), key)),
-            Answer::Kiss(code, key) => (Counted::Kiss, Encoded::new(&kiss(packet, code), key)),
+            Answer::Time(key) => (
+                Counted::Time,
+                Encoded::reply(&self.reply(packet, times), key, &message),
+            ),
+            Answer::Kiss(code, key) => (
+                Counted::Kiss,
+                Encoded::reply(&kiss(packet, code), key, &message),
+            ),
             Answer::CryptoNak => (
                 Counted::Nak,
                 Encoded::crypto_nak(&self.reply(packet, times)),

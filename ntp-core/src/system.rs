@@ -17,8 +17,9 @@ use crate::event::Event;
 use crate::mac::SymmetricKey;
 use crate::message::{Authenticator, Message};
 use crate::packet::{LeapIndicator, Mode, Stratum};
+use crate::poll_interval::PollInterval;
 use crate::ref_id::ReferenceId;
-use crate::schedule::Schedule;
+use crate::schedule::{RfcSchedule, Schedule};
 use crate::select::{Candidate, NoSelection, SelectionConfig, select};
 use crate::server::{Server, ServerConfig};
 use crate::system_variables::SystemVariables;
@@ -654,10 +655,17 @@ impl System {
         if !is_welcome || quota <= self.ephemeral_count(AssociationMode::SymmetricPassive) {
             return self.serve(now, wall, datagram);
         }
+        // No stranger makes us poll more often than the RFC's shortest interval.
+        let fastest = message
+            .packet()
+            .poll
+            .clamp(PollInterval::MIN, PollInterval::USUAL_MIN);
         let mut builder = AssociationConfig::builder(datagram.destination, datagram.source)
             .mode(AssociationMode::SymmetricPassive)
             .version(message.packet().version)
-            .schedule(Schedule::default());
+            .schedule(Schedule::Rfc(
+                RfcSchedule::default().poll_range(fastest, PollInterval::USUAL_MAX),
+            ));
         if let Some(key) = key {
             builder = builder.key(key);
         }

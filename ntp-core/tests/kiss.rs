@@ -194,7 +194,11 @@ fn a_kiss_is_signed_with_the_key_of_the_request_and_never_longer() {
     request.transmit.0 = 77;
     let mut signed = request.encode().to_vec();
     signed.extend_from_slice(&1_u32.to_be_bytes());
-    signed.extend_from_slice(key(1, MacKind::Sha256).sign(&request.encode()).as_ref());
+    signed.extend_from_slice(
+        key(1, MacKind::Sha256)
+            .sign(&request.encode(), request.version)
+            .as_ref(),
+    );
     let wall = ntp_core::NtpTimestamp::from_unix(net::TRUE_TIME, 0);
     for contents in [request.encode().to_vec(), signed] {
         let datagram = Datagram {

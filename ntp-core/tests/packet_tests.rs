@@ -101,7 +101,7 @@ fn signed(packet: &Packet, key: &SymmetricKey) -> Vec<u8> {
     // A client with that key signs its request; the digest is recomputed by a server in the same way.
     let mut message = packet.encode().to_vec();
     message.extend_from_slice(&key.id().0.to_be_bytes());
-    message.extend_from_slice(key.sign(&packet.encode()).as_ref());
+    message.extend_from_slice(key.sign(&packet.encode(), packet.version).as_ref());
     message
 }
 

@@ -70,7 +70,7 @@ fn signed(packet: &Packet, id: u32, kind: MacKind) -> Vec<u8> {
     let key = key(id, kind);
     let mut message = packet.encode().to_vec();
     message.extend_from_slice(&id.to_be_bytes());
-    message.extend_from_slice(key.sign(&packet.encode()).as_ref());
+    message.extend_from_slice(key.sign(&packet.encode(), packet.version).as_ref());
     message
 }
 
@@ -150,6 +150,22 @@ fn a_reply_is_signed_with_the_key_of_its_request() {
         let refused = Err(Refusal::NotAuthentic(AuthenticationError::BadDigest));
         assert_eq!(ask(&mut server, &forged), refused);
     }
+    // Before NTPv4 digests travel whole, and the reply's is as long as the request's.
+    let whole = signed(&request(Version::V3, Mode::Client), 5, MacKind::Sha512);
+    assert_eq!(whole.len(), 48 + 4 + 64);
+    let reply = ask(&mut server, &whole).unwrap();
+    assert_eq!(reply.len(), whole.len());
+    assert_eq!(
+        Message::decode(&reply)
+            .unwrap()
+            .verify(&key(5, MacKind::Sha512)),
+        Ok(())
+    );
+    let short = &whole[..48 + 4 + 20];
+    assert_eq!(ask(&mut server, short).unwrap().len(), short.len());
+    let cut = Err(Refusal::NotAuthentic(AuthenticationError::BadDigest));
+    assert_eq!(ask(&mut server, &whole[..48 + 4 + 24]), cut);
+
     let unknown = signed(&request(Version::V4, Mode::Client), 99, MacKind::Md5);
     let refused = AuthenticationError::WrongKey { got: KeyId(99) };
     assert_eq!(

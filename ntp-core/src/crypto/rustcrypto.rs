@@ -79,7 +79,7 @@ impl<D: sha2::Digest + Clone + Send + Sync + 'static> Keyed<D> {
 
 impl<D: sha2::Digest + Clone + Send + Sync> MacKey for Keyed<D> {
     fn sign(&self, message: &[u8]) -> Digest {
-        Digest::truncated(&self.0.clone().chain_update(message).finalize())
+        Digest::new(&self.0.clone().chain_update(message).finalize())
     }
 }
 
@@ -93,7 +93,7 @@ struct CmacKey<M>(M);
 
 impl<M: Mac + Clone + Send + Sync> MacKey for CmacKey<M> {
     fn sign(&self, message: &[u8]) -> Digest {
-        Digest::truncated(&self.0.clone().chain_update(message).finalize().into_bytes())
+        Digest::new(&self.0.clone().chain_update(message).finalize().into_bytes())
     }
 }
 
