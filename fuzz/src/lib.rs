@@ -14,6 +14,7 @@ mod ntp;
 mod null_crypto;
 pub mod seeds;
 mod steps;
+mod world;
 
 pub use esp::{esp_encapsulation, esp_inner_packet, esp_open};
 pub use ike_machine::{ike_initiator, ike_inside, ike_responder};
@@ -22,6 +23,7 @@ pub use ike_wire::{
     ike_sa,
 };
 pub use ntp::{ntp_association, ntp_extensions, ntp_message, ntp_server};
+pub use world::world;
 
 /// A target: its name, which is also its folder in the corpus, and its body.
 pub type Target = (&'static str, fn(&[u8]));
@@ -45,4 +47,5 @@ pub const TARGETS: &[Target] = &[
     ("ntp_extensions", ntp_extensions),
     ("ntp_message", ntp_message),
     ("ntp_server", ntp_server),
+    ("world", world),
 ];

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use sim::{Random, Verdict};
-use trigger::ntp_core::NtpTimestamp;
+use sim::Random;
 use trigger::{Event, PairDownReason, ProbeMode};
 
 use crate::world::{Settings, World};
@@ -199,7 +198,10 @@ impl Scenario {
             }
             Self::SecondHub => world.hub_off(0),
             Self::ClockStep => {
-                branches.for_each(|index| step_clock(world, index, &mut random));
+                for index in branches {
+                    let years = i64::try_from(random.below(60)).unwrap_or(0) - 40;
+                    world.step_clock(index, years);
+                }
                 return Ok(Aftermath::NothingDown);
             }
         }
@@ -266,33 +268,11 @@ fn pause(world: &mut World, random: &mut Random, seconds: std::ops::Range<u64>) 
     world.absorb();
 }
 
-fn step_clock(world: &mut World, index: usize, random: &mut Random) {
-    let years = i64::try_from(random.below(60)).unwrap_or(0) - 40;
-    let stepped = NtpTimestamp::from_unix(1_800_000_000 + years * 31_557_600, 0);
-    world.network.act(world.branch(index), |site, now| {
-        if let Some(branch) = site.branch_mut() {
-            branch.handle_wall_clock(now, stepped);
-        }
-    });
-}
-
-/// Everything under the newest SA of one pair is lost, in one direction, from now on. Returns the pair's number.
+/// Returns the pair's number.
 fn black_hole(world: &mut World, random: &mut Random) -> u32 {
-    let (branch, hub) = (world.branch(0), world.hub(0));
     let pair = u32::try_from(random.below(3)).unwrap_or(0);
-    let Some((inbound, outbound)) = world.network.host(branch).newest_sa(pair) else {
+    if !world.black_hole(0, pair, random.chance(0.5)) {
         world.network.fail("a pair is up and has no SA");
-    };
-    let (from, to, spi) = if random.chance(0.5) {
-        (branch, hub, outbound)
-    } else {
-        (hub, branch, inbound)
-    };
-    world.network.set_filter(from, to, move |passing| {
-        match passing.contents.starts_with(&spi.to_be_bytes()) {
-            true => Verdict::Lose,
-            false => Verdict::Pass,
-        }
-    });
+    }
     pair
 }

@@ -1,11 +1,12 @@
 //! A hub or two, any number of branches, and what lies between.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use sim::{Cpu, HostId, Link, Nat, NatId, Network};
+use sim::{Cpu, HostId, Link, Nat, NatId, Network, Verdict};
 use trigger::ike_core::config::PeerConfigBuilder;
 use trigger::ike_core::{EndpointConfig, PeerConfig, PreSharedKey};
 use trigger::ntp_core::NtpTimestamp;
@@ -103,6 +104,8 @@ struct Member {
     plan: Plan,
     host: HostId,
     nat: Option<NatId>,
+    /// Its own address, behind the NAT box if there is one.
+    address: IpAddr,
     pairs: [PairPlan; PAIRS],
     read: [Option<Duration>; PAIRS],
 }
@@ -174,25 +177,27 @@ impl World {
     fn add_branch(&mut self, plan: Plan) -> Result<()> {
         let machine = self.branch_machine(plan)?;
         let identity = plan.identity();
-        let (host, nat) = if self.settings.nat {
+        let (host, nat, address) = if self.settings.nat {
             let nat = self.network.add_nat(plan.outer(), Nat::default());
-            (
-                self.network
-                    .add_host_behind(nat, &identity, Plan::private(), machine),
-                Some(nat),
-            )
+            let host = self
+                .network
+                .add_host_behind(nat, &identity, Plan::private(), machine);
+            (host, Some(nat), Plan::private())
         } else {
             (
                 self.network.add_host(&identity, plan.outer(), machine),
                 None,
+                plan.outer(),
             )
         };
+        let (pairs, read) = (plan.pairs()?, [None; PAIRS]);
         self.branches.push(Member {
             plan,
             host,
             nat,
-            pairs: plan.pairs()?,
-            read: [None; PAIRS],
+            address,
+            pairs,
+            read,
         });
         Ok(())
     }
@@ -249,17 +254,12 @@ impl World {
 
     /// A branch's link comes up with the address it has.
     pub fn link_up(&mut self, index: usize) {
-        let member = &self.branches[index];
-        let address = if member.nat.is_some() {
-            Plan::private()
-        } else {
-            member.plan.outer()
-        };
+        let address = self.branches[index].address;
         self.link_up_at(index, address);
     }
 
     /// A branch's link comes up with an address.
-    pub fn link_up_at(&mut self, index: usize, address: std::net::IpAddr) {
+    pub fn link_up_at(&mut self, index: usize, address: IpAddr) {
         self.network.act(self.branches[index].host, |site, now| {
             if let Some(branch) = site.branch_mut() {
                 branch.handle_link_up(now, address);
@@ -291,7 +291,7 @@ impl World {
         let address = match nat {
             Some(_) => {
                 let other = self.network.add_nat(outer, Nat::default());
-                let private = std::net::IpAddr::from([192, 168, 7, 9]);
+                let private = IpAddr::from([192, 168, 7, 9]);
                 self.network.move_host(host, Some(other), private);
                 self.branches[index].nat = Some(other);
                 private
@@ -301,6 +301,7 @@ impl World {
                 outer
             }
         };
+        self.branches[index].address = address;
         self.network.rejoin(host);
         self.link_up_at(index, address);
         Ok(())
@@ -353,6 +354,36 @@ impl World {
         let machine = self.hub_machine(roll)?;
         self.network.switch_on(self.hubs[number], machine);
         Ok(())
+    }
+
+    /// A branch's wall clock steps.
+    pub fn step_clock(&mut self, index: usize, years: i64) {
+        let stepped = NtpTimestamp::from_unix(WALL_SECONDS + years * 31_557_600, 0);
+        self.network.act(self.branches[index].host, |site, now| {
+            if let Some(branch) = site.branch_mut() {
+                branch.handle_wall_clock(now, stepped);
+            }
+        });
+    }
+
+    /// Everything under the newest SA of a pair is lost from now on, towards the hub or from it. False if there is none.
+    pub fn black_hole(&mut self, index: usize, pair: u32, towards_hub: bool) -> bool {
+        let (branch, hub) = (self.branches[index].host, self.hubs[0]);
+        let Some((inbound, outbound)) = self.network.host(branch).newest_sa(pair) else {
+            return false;
+        };
+        let (from, to, spi) = if towards_hub {
+            (branch, hub, outbound)
+        } else {
+            (hub, branch, inbound)
+        };
+        self.network.set_filter(from, to, move |passing| {
+            match passing.contents.starts_with(&spi.to_be_bytes()) {
+                true => Verdict::Lose,
+                false => Verdict::Pass,
+            }
+        });
+        true
     }
 
     // --- reading

@@ -6,6 +6,7 @@ mod esp;
 mod ike;
 mod ike_machine;
 mod ntp;
+mod world;
 
 /// One seed.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -37,6 +38,7 @@ pub fn all() -> Vec<Seed> {
         ike_machine::seeds(),
         esp::seeds(),
         ntp::seeds(),
+        world::seeds(),
     ]
     .concat()
 }

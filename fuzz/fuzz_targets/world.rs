@@ -1,0 +1,3 @@
+//! Explores [`fuzz::world`].
+#![no_main]
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| fuzz::world(octets));
