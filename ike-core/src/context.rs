@@ -64,6 +64,8 @@ pub(crate) struct Index {
 impl Index {
     /// The peers that have an SA under this outbound SPI.
     pub(crate) fn peers_sending_to(&self, spi: Spi) -> impl Iterator<Item = PeerId> {
-        self.outbound_spis.range((spi, PeerId(0))..=(spi, PeerId(u64::MAX))).map(|(_, peer)| *peer)
+        self.outbound_spis
+            .range((spi, PeerId(0))..=(spi, PeerId(u64::MAX)))
+            .map(|(_, peer)| *peer)
     }
 }

@@ -58,7 +58,13 @@ impl DeadPeerDetection {
         random.fill(&mut octets);
         // RFC 3706 section 7: the first number is random, with the high bit clear.
         let sequence = u32::from_be_bytes(octets) >> 1;
-        Self { sequence, outstanding: None, asking: None, hurried_at: None, heard: now }
+        Self {
+            sequence,
+            outstanding: None,
+            asking: None,
+            hurried_at: None,
+            heard: now,
+        }
     }
 
     /// When the next probe or verdict is due. `delay` is the silence after which the peer is asked.
@@ -70,25 +76,47 @@ impl DeadPeerDetection {
     }
 
     /// To be called once due.
-    pub(crate) fn on_due(&mut self, now: Instant, config: &PeerConfig, srtt: Option<Duration>) -> Check {
+    pub(crate) fn on_due(
+        &mut self,
+        now: Instant,
+        config: &PeerConfig,
+        srtt: Option<Duration>,
+    ) -> Check {
         let silence = now.saturating_duration_since(self.heard);
         let sequence = self.sequence;
-        let asking = self.asking.get_or_insert(Asking { hurried: false, tries: 0, next: now, suspect: None });
-        let allowed = if asking.hurried { LIVENESS_TRIES } else { config.dpd_tries() };
+        let asking = self.asking.get_or_insert(Asking {
+            hurried: false,
+            tries: 0,
+            next: now,
+            suspect: None,
+        });
+        let allowed = if asking.hurried {
+            LIVENESS_TRIES
+        } else {
+            config.dpd_tries()
+        };
         if allowed <= asking.tries {
-            return Check::Dead { tries: asking.tries, silence };
+            return Check::Dead {
+                tries: asking.tries,
+                silence,
+            };
         }
         let least = srtt.map_or(Duration::ZERO, |srtt| srtt * 2);
         let interval = if asking.hurried {
             LIVENESS_INTERVAL.max(least)
         } else {
-            (FIRST_INTERVAL * 2_u32.pow(asking.tries.min(4))).min(DPD_MAX_INTERVAL).max(least)
+            (FIRST_INTERVAL * 2_u32.pow(asking.tries.min(4)))
+                .min(DPD_MAX_INTERVAL)
+                .max(least)
         };
         asking.tries += 1;
         asking.next = now + interval;
         let sent_before = self.outstanding.map_or(0, |(_, count)| count);
         self.outstanding = Some((now, sent_before + 1));
-        Check::Probe { sequence, repeated: 0 < sent_before }
+        Check::Probe {
+            sequence,
+            repeated: 0 < sent_before,
+        }
     }
 
     /// Brings a check forward, with short and quickly repeated tries. `false` if there was one a moment ago.
@@ -97,7 +125,12 @@ impl DeadPeerDetection {
             return false;
         }
         self.hurried_at = Some(now);
-        self.asking = Some(Asking { hurried: true, tries: 0, next: now, suspect });
+        self.asking = Some(Asking {
+            hurried: true,
+            tries: 0,
+            next: now,
+            suspect,
+        });
         true
     }
 
@@ -110,14 +143,22 @@ impl DeadPeerDetection {
         // RFC 3706 section 5.4: increased by one with each answered probe.
         self.sequence = self.sequence.wrapping_add(1) & (u32::MAX >> 1);
         let suspect = self.asking.take().and_then(|asking| asking.suspect);
-        Some(Answer { rtt: now.saturating_duration_since(sent), certain: count == 1, suspect })
+        Some(Answer {
+            rtt: now.saturating_duration_since(sent),
+            certain: count == 1,
+            suspect,
+        })
     }
 
     /// Takes note of a sign of life. It ends an ordinary check; a hurried one wants a message of IKE, since ESP may
     /// have been under way when the peer lost its state.
     pub(crate) fn on_heard(&mut self, now: Instant, by_ike: bool) {
         self.heard = now;
-        if self.asking.as_ref().is_some_and(|asking| !asking.hurried || (by_ike && asking.suspect.is_none())) {
+        if self
+            .asking
+            .as_ref()
+            .is_some_and(|asking| !asking.hurried || (by_ike && asking.suspect.is_none()))
+        {
             self.asking = None;
         }
     }
@@ -147,7 +188,14 @@ mod tests {
         let subnet = "10.0.0.0/8".parse().unwrap();
         let name = || Identity::Fqdn("x".into());
         let builder = PeerConfig::builder(name(), name(), PreSharedKey::new(b"x"));
-        builder.pairs(vec![SelectorPair { local: subnet, remote: subnet }]).dpd_tries(3).build().unwrap()
+        builder
+            .pairs(vec![SelectorPair {
+                local: subnet,
+                remote: subnet,
+            }])
+            .dpd_tries(3)
+            .build()
+            .unwrap()
     }
 
     fn origin() -> Instant {
@@ -172,7 +220,10 @@ mod tests {
             }
         };
         assert_eq!(tries, 3);
-        assert_eq!(seen, [(20, 0x7fff_ffff), (21, 0x7fff_ffff), (23, 0x7fff_ffff)]);
+        assert_eq!(
+            seen,
+            [(20, 0x7fff_ffff), (21, 0x7fff_ffff), (23, 0x7fff_ffff)]
+        );
     }
 
     #[test]
@@ -182,8 +233,18 @@ mod tests {
         assert_eq!(detection.on_ack(origin, 0x7fff_ffff), None);
         detection.on_due(origin, &config, None);
         assert_eq!(detection.on_ack(origin, 7), None);
-        assert!(detection.on_ack(origin, 0x7fff_ffff).is_some_and(|answer| answer.certain));
-        assert_eq!(detection.on_due(origin, &config, None), Check::Probe { sequence: 0, repeated: false });
+        assert!(
+            detection
+                .on_ack(origin, 0x7fff_ffff)
+                .is_some_and(|answer| answer.certain)
+        );
+        assert_eq!(
+            detection.on_due(origin, &config, None),
+            Check::Probe {
+                sequence: 0,
+                repeated: false
+            }
+        );
     }
 
     #[test]
@@ -192,13 +253,18 @@ mod tests {
         let mut detection = DeadPeerDetection::new(origin, &Highest);
         assert!(detection.hurry(origin, None));
         assert!(!detection.hurry(origin + Duration::from_secs(2), None));
-        let mut now = origin;
         for _ in 0..LIVENESS_TRIES {
-            now = detection.due(None).unwrap();
-            assert!(matches!(detection.on_due(now, &config, None), Check::Probe { .. }));
+            let now = detection.due(None).unwrap();
+            assert!(matches!(
+                detection.on_due(now, &config, None),
+                Check::Probe { .. }
+            ));
         }
-        now = detection.due(None).unwrap();
-        assert!(matches!(detection.on_due(now, &config, None), Check::Dead { .. }));
+        let now = detection.due(None).unwrap();
+        assert!(matches!(
+            detection.on_due(now, &config, None),
+            Check::Dead { .. }
+        ));
         assert_eq!(now - origin, LIVENESS_INTERVAL * LIVENESS_TRIES);
     }
 

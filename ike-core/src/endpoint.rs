@@ -15,7 +15,7 @@ use crate::cookie::{CookiePair, InitiatorCookie, ResponderCookie};
 use crate::crypto::SecureRandom;
 use crate::error::{AcquireError, DatagramError};
 use crate::event::{CredentialsRequest, DisconnectReason, Event, IkeSaStatus, PeerId, Role};
-use crate::isakmp_sa::{Fingerprint, Path};
+use crate::isakmp_sa::Path;
 use crate::limits::{HALF_OPEN_LIFETIME, POOL_PAUSE, QUIET_TIME};
 use crate::output::{NON_ESP_MARKER, Output};
 use crate::peer::Peer;
@@ -133,7 +133,12 @@ impl Endpoint {
     /// # Errors
     ///
     /// [`AcquireError`] says why nothing can be started. What fails later is an event.
-    pub fn acquire(&mut self, now: Instant, peer: PeerId, pair: PairIndex) -> Result<(), AcquireError> {
+    pub fn acquire(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        pair: PairIndex,
+    ) -> Result<(), AcquireError> {
         if self.closed {
             return Err(AcquireError::Closed);
         }
@@ -145,18 +150,31 @@ impl Endpoint {
 
     /// Answers [`Event::CredentialsWanted`]: the exchange goes on. Does nothing if the initiator has been waiting for
     /// too long.
-    pub fn provide_credentials(&mut self, now: Instant, request: CredentialsRequest, config: Arc<PeerConfig>) {
+    pub fn provide_credentials(
+        &mut self,
+        now: Instant,
+        request: CredentialsRequest,
+        config: Arc<PeerConfig>,
+    ) {
         self.advance(now);
-        let Some(Pending { path, contents, identity, .. }) = self.pending.remove(&request) else {
+        let Some(Pending {
+            path,
+            contents,
+            identity,
+            ..
+        }) = self.pending.remove(&request)
+        else {
             return;
         };
         if config.remote() != &identity || self.closed {
             return;
         }
-        let answered = Message::decode(&contents).map_err(DatagramError::from).and_then(|message| {
-            let first = FirstMessage::decode(&message)?;
-            self.answer_first(&first, &contents, config, path, None)
-        });
+        let answered = Message::decode(&contents)
+            .map_err(DatagramError::from)
+            .and_then(|message| {
+                let first = FirstMessage::decode(&message)?;
+                self.answer_first(&first, &contents, config, path, None)
+            });
         if let Err(error) = answered {
             self.output.stats.drops.count(&error);
         }
@@ -188,12 +206,16 @@ impl Endpoint {
     /// Deletes all SAs with a peer, and tells it. A peer that was [added](Self::add_peer) stays known and can be
     /// [wanted](Self::acquire) again; one that came to us is forgotten.
     pub fn disconnect(&mut self, now: Instant, peer: PeerId) {
-        self.with_peer(now, peer, |peer, context| peer.disconnect(context, DisconnectReason::Requested));
+        self.with_peer(now, peer, |peer, context| {
+            peer.disconnect(context, DisconnectReason::Requested)
+        });
     }
 
     /// As [`disconnect`](Self::disconnect), without telling the peer.
     pub fn abandon(&mut self, now: Instant, peer: PeerId) {
-        self.with_peer(now, peer, |peer, context| peer.abandon(context, DisconnectReason::Requested));
+        self.with_peer(now, peer, |peer, context| {
+            peer.abandon(context, DisconnectReason::Requested)
+        });
     }
 
     /// Forgets a peer; what exists is ended as by [`disconnect`](Self::disconnect).
@@ -205,7 +227,9 @@ impl Endpoint {
     /// Checks in a hurry whether a peer is alive: a few probes in quick succession, after which it is
     /// [dead](DisconnectReason::PeerDead) unless it has answered. At most one check in a few seconds.
     pub fn check_liveness(&mut self, now: Instant, peer: PeerId) {
-        self.with_peer(now, peer, |peer, context| peer.check_liveness(context, None));
+        self.with_peer(now, peer, |peer, context| {
+            peer.check_liveness(context, None)
+        });
     }
 
     /// Takes note of an ESP packet that has come from `source` and proved *authentic*.
@@ -221,8 +245,16 @@ impl Endpoint {
             peer.liveness.on_heard(context.now, false);
             peer.confirm_by_traffic(context, inbound_spi);
             if let Some(newest) = peer.isakmp_sas.len().checked_sub(1) {
+                // For raw ESP this is the IKE port, on which nothing is learned.
                 let local = peer.current_path().local;
-                peer.learn_path(context, newest, Path { local, remote: source });
+                peer.learn_path(
+                    context,
+                    newest,
+                    Path {
+                        local,
+                        remote: source,
+                    },
+                );
             }
         });
     }
@@ -233,20 +265,34 @@ impl Endpoint {
         let Some(peer) = self.index.inbound_spis.get(&inbound_spi).copied() else {
             return;
         };
-        self.with_peer(now, peer, |peer, context| peer.report_usage(context, inbound_spi, octets));
+        self.with_peer(now, peer, |peer, context| {
+            peer.report_usage(context, inbound_spi, octets)
+        });
     }
 
     /// Answers an ESP packet under an SPI that nobody knows by an unauthenticated INVALID-SPI, within limits.
     ///
     /// `local` and `remote` are what the packet came to and from; for raw ESP, both with the IKE port. A peer that lost
     /// nothing ignores it; one that still has the SA learns that something is wrong, and checks.
-    pub fn handle_unknown_spi(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, spi: u32) {
+    pub fn handle_unknown_spi(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        spi: u32,
+    ) {
         self.advance(now);
-        let ours = self.config.shard().is_none_or(|shard| spi.to_be_bytes().first() == Some(&shard));
+        let ours = self
+            .config
+            .shard()
+            .is_none_or(|shard| spi.to_be_bytes().first() == Some(&shard));
         if !ours || self.closed {
             return;
         }
-        let cookies = CookiePair::new(InitiatorCookie::generate(self.random()), ResponderCookie::ZERO);
+        let cookies = CookiePair::new(
+            InitiatorCookie::generate(self.random()),
+            ResponderCookie::ZERO,
+        );
         let spi = spi.to_be_bytes();
         let notification = Notification::new(ProtocolId::ESP, NotifyType::INVALID_SPI, &spi, &[]);
         self.answer_stranger(Path { local, remote }, cookies, &notification);
@@ -254,7 +300,13 @@ impl Endpoint {
 
     /// Tells a peer of a former life that its ISAKMP SA is gone, by an unauthenticated INVALID-COOKIE under the cookies
     /// of that SA, within limits. For a roll call after a restart.
-    pub fn announce_loss(&mut self, now: Instant, local: SocketAddr, remote: SocketAddr, cookies: CookiePair) {
+    pub fn announce_loss(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        cookies: CookiePair,
+    ) {
         self.advance(now);
         if !self.closed && !self.index.isakmp_sas.contains_key(&cookies) {
             self.send_invalid_cookie(Path { local, remote }, cookies);
@@ -280,7 +332,11 @@ impl Endpoint {
     /// # Errors
     ///
     /// [`DatagramError`] says why it was dropped. Nothing established has changed then.
-    pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>) -> Result<(), DatagramError> {
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        datagram: Datagram<'_>,
+    ) -> Result<(), DatagramError> {
         self.advance(now);
         self.output.stats.datagrams_in += 1;
         let received = self.receive(datagram);
@@ -302,7 +358,8 @@ impl Endpoint {
         }
         self.output.stats.half_open_expired += self.half_open.expire(self.now);
         let oldest = self.now.checked_sub(HALF_OPEN_LIFETIME);
-        self.pending.retain(|_, pending| oldest.is_none_or(|oldest| oldest < pending.since));
+        self.pending
+            .retain(|_, pending| oldest.is_none_or(|oldest| oldest < pending.since));
         if self.pool_due <= self.now && self.pool.refill(self.config.provider()) {
             self.output.stats.exponents_prepared += 1;
             self.pool_due = self.now + POOL_PAUSE;
@@ -328,8 +385,20 @@ impl Endpoint {
             return Some(self.now);
         }
         let pool = (!self.closed && self.pool.is_short()).then_some(self.pool_due);
-        let pending = self.pending.values().map(|pending| pending.since + HALF_OPEN_LIFETIME).min();
-        [self.timers.next(), self.half_open.next_expiry(), pending, pool].into_iter().flatten().min()
+        let pending = self
+            .pending
+            .values()
+            .map(|pending| pending.since + HALF_OPEN_LIFETIME)
+            .min();
+        [
+            self.timers.next(),
+            self.half_open.next_expiry(),
+            pending,
+            pool,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Deletes everything, tells every peer, and accepts nothing more.
@@ -361,7 +430,12 @@ impl Endpoint {
     }
 
     fn context(&mut self) -> Context<'_> {
-        Context { now: self.now, config: &self.config, output: &mut self.output, index: &mut self.index }
+        Context {
+            now: self.now,
+            config: &self.config,
+            output: &mut self.output,
+            index: &mut self.index,
+        }
     }
 
     fn insert_peer(&mut self, config: Arc<PeerConfig>, role: Role, path: Path) -> PeerId {
@@ -381,8 +455,12 @@ impl Endpoint {
     ) -> Option<T> {
         self.advance(now);
         let peer = self.peers.get_mut(&id)?;
-        let mut context =
-            Context { now: self.now, config: &self.config, output: &mut self.output, index: &mut self.index };
+        let mut context = Context {
+            now: self.now,
+            config: &self.config,
+            output: &mut self.output,
+            index: &mut self.index,
+        };
         let result = act(peer, &mut context);
         let next = peer.next_deadline();
         self.timers.arm(peer, next);
@@ -408,14 +486,19 @@ impl Endpoint {
         if self.closed {
             return Err(DatagramError::Closed);
         }
-        let path = Path { local: datagram.destination, remote: datagram.source };
+        let path = Path {
+            local: datagram.destination,
+            remote: datagram.source,
+        };
         let Some(contents) = self.unframe(&datagram)? else {
             return Ok(());
         };
         self.pool_due = self.pool_due.max(self.now + QUIET_TIME);
         let message = match Message::decode(contents) {
             Ok(message) => message,
-            Err(DecodeError::UnsupportedVersion { major }) => return self.refuse_version(path, contents, major),
+            Err(DecodeError::UnsupportedVersion { major }) => {
+                return self.refuse_version(path, contents, major);
+            }
             Err(error) => return Err(error.into()),
         };
         match message.header().exchange_type() {
@@ -434,7 +517,10 @@ impl Endpoint {
         match datagram.contents {
             // RFC 3948 section 2.3.
             [0xff] => Ok(None),
-            contents => contents.strip_prefix(&NON_ESP_MARKER).map(Some).ok_or(DatagramError::NotIke),
+            contents => contents
+                .strip_prefix(&NON_ESP_MARKER)
+                .map(Some)
+                .ok_or(DatagramError::NotIke),
         }
     }
 
@@ -453,12 +539,13 @@ impl Endpoint {
             return self.receive_first(message, contents, path);
         }
         if let Some(peer) = self.index.isakmp_sas.get(&cookies).copied() {
-            let repeated = Fingerprint::of(contents);
-            self.with_peer(self.now, peer, |peer, context| peer.repeat_third_message(context, cookies, repeated));
-            return Err(DatagramError::Duplicate);
+            let received = self.with_peer(self.now, peer, |peer, context| {
+                peer.receive_aggressive_again(context, message, contents)
+            });
+            return received.unwrap_or(Err(DatagramError::UnknownCookies));
         }
         if self.half_open.get(cookies).is_some() {
-            return self.receive_third(message, path);
+            return self.receive_third(message, contents, path);
         }
         match self.index.initiating.get(&cookies.initiator()).copied() {
             Some(peer) => self.receive_second(peer, message, contents, path),
@@ -475,8 +562,9 @@ impl Endpoint {
         contents: &[u8],
         path: Path,
     ) -> Result<(), DatagramError> {
-        let received =
-            self.with_peer(self.now, peer, |peer, context| peer.receive_second(context, message, contents, path));
+        let received = self.with_peer(self.now, peer, |peer, context| {
+            peer.receive_second(context, message, contents, path)
+        });
         received.unwrap_or(Err(DatagramError::UnknownCookies))
     }
 
@@ -490,13 +578,17 @@ impl Endpoint {
     ) -> Result<(), DatagramError> {
         let cookies = message.header().cookies();
         if let Some(peer) = self.index.isakmp_sas.get(&cookies).copied() {
-            let received = self
-                .with_peer(self.now, peer, |peer, context| peer.receive_quick_mode(context, message, contents, path));
+            let received = self.with_peer(self.now, peer, |peer, context| {
+                peer.receive_quick_mode(context, message, contents, path)
+            });
             return received.unwrap_or(Err(DatagramError::UnknownCookies));
         }
         if self.half_open.get(cookies).is_some() {
             // It has overtaken message 3.
-            let held = HeldMessage { path, contents: Bytes::copy_from_slice(contents) };
+            let held = HeldMessage {
+                path,
+                contents: Bytes::copy_from_slice(contents),
+            };
             if !self.half_open.hold(cookies, held) {
                 return Err(DatagramError::LimitReached);
             }
@@ -506,19 +598,23 @@ impl Endpoint {
         self.reject_unknown(message, path)
     }
 
-    fn receive_informational(&mut self, message: &Message<'_>, path: Path) -> Result<(), DatagramError> {
+    fn receive_informational(
+        &mut self,
+        message: &Message<'_>,
+        path: Path,
+    ) -> Result<(), DatagramError> {
         let header = message.header();
         if !header.flags().is_encrypted() {
             return self.receive_hint(message, path);
         }
         match self.index.isakmp_sas.get(&header.cookies()).copied() {
             Some(peer) => {
-                let received = self
-                    .with_peer(self.now, peer, |peer, context| peer.receive_informational(context, message, path));
+                let received = self.with_peer(self.now, peer, |peer, context| {
+                    peer.receive_informational(context, message, path)
+                });
                 received.unwrap_or(Err(DatagramError::UnknownCookies))
             }
             None => self.reject_unknown(message, path),
         }
     }
-
 }

@@ -390,7 +390,9 @@ impl QuickModeError {
     #[must_use]
     pub fn notify_type(&self) -> Option<NotifyType> {
         match self {
-            Self::NoProposalChosen { .. } | Self::AnswerNotOffered => Some(NotifyType::NO_PROPOSAL_CHOSEN),
+            Self::NoProposalChosen { .. } | Self::AnswerNotOffered => {
+                Some(NotifyType::NO_PROPOSAL_CHOSEN)
+            }
             Self::UnknownSelector { .. } | Self::UnsupportedSelector | Self::SelectorRefused => {
                 Some(NotifyType::INVALID_ID_INFORMATION)
             }

@@ -25,7 +25,10 @@ impl Peer {
         path: Path,
     ) -> Result<(), DatagramError> {
         let header = message.header();
-        let position = self.isakmp_sas.iter().position(|isakmp| isakmp.cookies() == header.cookies());
+        let position = self
+            .isakmp_sas
+            .iter()
+            .position(|isakmp| isakmp.cookies() == header.cookies());
         let isakmp = position.and_then(|position| self.isakmp_sas.get_mut(position));
         let (Some(position), Some(isakmp)) = (position, isakmp) else {
             return Err(DatagramError::UnknownCookies);
@@ -49,7 +52,9 @@ impl Peer {
     fn act_on(&mut self, context: &mut Context<'_>, under: CookiePair, payloads: &Payloads<'_>) {
         for payload in payloads.iter().skip(1) {
             match payload.decode() {
-                Ok(DecodedPayload::Notification(notification)) => self.on_notification(context, under, &notification),
+                Ok(DecodedPayload::Notification(notification)) => {
+                    self.on_notification(context, under, &notification)
+                }
                 Ok(DecodedPayload::Delete(delete)) => self.on_delete(context, &delete),
                 Ok(_) => {}
                 Err(error) => tracing::debug!(peer = %self.id, %error, "payload ignored"),
@@ -57,7 +62,12 @@ impl Peer {
         }
     }
 
-    fn on_notification(&mut self, context: &mut Context<'_>, under: CookiePair, notification: &Notification<'_>) {
+    fn on_notification(
+        &mut self,
+        context: &mut Context<'_>,
+        under: CookiePair,
+        notification: &Notification<'_>,
+    ) {
         let notify_type = notification.notify_type();
         tracing::debug!(peer = %self.id, %notify_type, "notified");
         match notify_type {
@@ -93,16 +103,25 @@ impl Peer {
             }
         }
         // The others may be about a repeated message that the peer could not place, while its answer is under way.
-        let final_word = matches!(error, QuickModeError::NoProposalChosen { .. } | QuickModeError::SelectorRefused);
+        let final_word = matches!(
+            error,
+            QuickModeError::NoProposalChosen { .. } | QuickModeError::SelectorRefused
+        );
         let by_name = begun.iter().find(|(_, spi)| Some(*spi) == named).copied();
-        let only = if final_word && begun.len() == 1 { begun.first().copied() } else { None };
+        let only = if final_word && begun.len() == 1 {
+            begun.first().copied()
+        } else {
+            None
+        };
         if let Some((position, _)) = by_name.or(only) {
             self.fail_quick_mode(context, position, error);
             return;
         }
         for (position, _) in begun {
-            if let Some(State::AwaitingHash2(awaiting)) =
-                self.exchanges.get_mut(position).map(|exchange| &mut exchange.state)
+            if let Some(State::AwaitingHash2(awaiting)) = self
+                .exchanges
+                .get_mut(position)
+                .map(|exchange| &mut exchange.state)
             {
                 awaiting.suspicion = Some(error.clone());
             }
@@ -126,7 +145,11 @@ impl Peer {
     }
 
     fn on_delete_isakmp(&mut self, context: &mut Context<'_>, cookies: CookiePair) {
-        let Some(position) = self.isakmp_sas.iter().position(|isakmp| isakmp.cookies() == cookies) else {
+        let Some(position) = self
+            .isakmp_sas
+            .iter()
+            .position(|isakmp| isakmp.cookies() == cookies)
+        else {
             return;
         };
         tracing::debug!(peer = %self.id, %cookies, "ISAKMP SA deleted by the peer");
@@ -154,7 +177,11 @@ impl Peer {
     // --- Dead peer detection.
 
     fn acknowledge(&mut self, context: &mut Context<'_>, under: CookiePair, sequence: u32) {
-        if let Some(position) = self.isakmp_sas.iter().position(|isakmp| isakmp.cookies() == under) {
+        if let Some(position) = self
+            .isakmp_sas
+            .iter()
+            .position(|isakmp| isakmp.cookies() == under)
+        {
             self.send_sequence(context, position, NotifyType::R_U_THERE_ACK, sequence);
         }
     }
@@ -167,7 +194,10 @@ impl Peer {
         if answer.certain {
             self.measure(Some(answer.rtt));
         }
-        context.output.event(Event::Alive { peer: self.id, rtt: answer.rtt });
+        context.output.event(Event::Alive {
+            peer: self.id,
+            rtt: answer.rtt,
+        });
         if let Some(spi) = answer.suspect {
             self.replace_suspect(context, spi);
         }
@@ -190,7 +220,11 @@ impl Peer {
     }
 
     /// Brings a liveness check forward.
-    pub(crate) fn check_liveness(&mut self, context: &mut Context<'_>, suspect: Option<Spi>) -> bool {
+    pub(crate) fn check_liveness(
+        &mut self,
+        context: &mut Context<'_>,
+        suspect: Option<Spi>,
+    ) -> bool {
         if self.isakmp_sas.is_empty() || !self.liveness.hurry(context.now, suspect) {
             return false;
         }
@@ -225,14 +259,26 @@ impl Peer {
             && let Some(contents) = isakmp.repeat_third_message(None)
         {
             let path = isakmp.path();
-            context.output.send_framed(path.local, path.remote, contents);
+            context
+                .output
+                .send_framed(path.local, path.remote, contents);
         }
     }
 
     // --- What we say.
 
-    fn send_sequence(&mut self, context: &mut Context<'_>, position: usize, notify: NotifyType, sequence: u32) {
-        let Some(cookies) = self.isakmp_sas.get(position).map(crate::isakmp_sa::IsakmpSa::cookies) else {
+    fn send_sequence(
+        &mut self,
+        context: &mut Context<'_>,
+        position: usize,
+        notify: NotifyType,
+        sequence: u32,
+    ) {
+        let Some(cookies) = self
+            .isakmp_sas
+            .get(position)
+            .map(crate::isakmp_sa::IsakmpSa::cookies)
+        else {
             return;
         };
         let (spi, data) = (cookies.octets(), sequence.to_be_bytes());
@@ -242,7 +288,12 @@ impl Peer {
         self.send_informational(context, position, payloads);
     }
 
-    pub(crate) fn send_notification(&mut self, context: &mut Context<'_>, position: usize, notify: NotifyType) {
+    pub(crate) fn send_notification(
+        &mut self,
+        context: &mut Context<'_>,
+        position: usize,
+        notify: NotifyType,
+    ) {
         let notification = Notification::new(ProtocolId::ESP, notify, &[], &[]);
         let mut payloads = PayloadChain::new();
         payloads.push(PayloadType::NOTIFICATION, &notification.encode());
@@ -259,7 +310,11 @@ impl Peer {
     }
 
     pub(crate) fn send_delete_isakmp(&mut self, context: &mut Context<'_>, position: usize) {
-        let Some(cookies) = self.isakmp_sas.get(position).map(crate::isakmp_sa::IsakmpSa::cookies) else {
+        let Some(cookies) = self
+            .isakmp_sas
+            .get(position)
+            .map(crate::isakmp_sa::IsakmpSa::cookies)
+        else {
             return;
         };
         let mut payloads = PayloadChain::new();
@@ -275,7 +330,12 @@ impl Peer {
         }
     }
 
-    fn send_informational(&mut self, context: &mut Context<'_>, position: usize, payloads: PayloadChain) {
+    fn send_informational(
+        &mut self,
+        context: &mut Context<'_>,
+        position: usize,
+        payloads: PayloadChain,
+    ) {
         let random = &*context.config.provider().secure_random;
         if let Some(isakmp) = self.isakmp_sas.get_mut(position)
             && let Some(message) = isakmp.seal_informational(random, payloads)
@@ -288,7 +348,11 @@ impl Peer {
     // --- What strangers say: hints at most.
 
     /// A clear notification that may explain why our phase 1 is not answered. `true` if it is worth remembering.
-    pub(crate) fn suspect_phase_one(&mut self, source: core::net::IpAddr, notify: NotifyType) -> bool {
+    pub(crate) fn suspect_phase_one(
+        &mut self,
+        source: core::net::IpAddr,
+        notify: NotifyType,
+    ) -> bool {
         let Some(phase_one) = &mut self.phase_one else {
             return false;
         };
@@ -306,12 +370,17 @@ impl Peer {
     /// A clear INVALID-SPI or INVALID-COOKIE from where the peer is, about something that is in use.
     pub(crate) fn on_hint(&mut self, context: &mut Context<'_>, hint: Hint, suspect: Option<Spi>) {
         let in_use = suspect.is_none_or(|spi| {
-            self.sas.iter().any(|sa| sa.outbound_spi == spi && sa.state == SaState::Current)
+            self.sas
+                .iter()
+                .any(|sa| sa.outbound_spi == spi && sa.state == SaState::Current)
         });
         // Only the side that can begin anew has a use for it.
         if self.role == Role::Initiator && in_use && self.check_liveness(context, suspect) {
             tracing::debug!(peer = %self.id, ?hint, "checking liveness");
-            context.output.event(Event::Hinted { peer: self.id, hint });
+            context.output.event(Event::Hinted {
+                peer: self.id,
+                hint,
+            });
         }
     }
 }

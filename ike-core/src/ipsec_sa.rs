@@ -37,10 +37,7 @@ pub(crate) enum SaState {
     /// The one to send on.
     Current,
     /// A newer one has taken over; what is still under way may arrive.
-    Superseded {
-        until: Instant,
-        reason: CloseReason,
-    },
+    Superseded { until: Instant, reason: CloseReason },
 }
 
 impl InstalledSa {
@@ -72,9 +69,20 @@ impl InstalledSa {
 
     /// Gives way to a newer SA. The side that began the replacement deletes; the other one waits for that.
     pub(crate) fn supersede(&mut self, now: Instant, replaced_by_us: bool) {
-        let reason = if replaced_by_us || self.is_half_way(now) { CloseReason::Rekeyed } else { CloseReason::Replaced };
-        let overlap = if replaced_by_us { OVERLAP } else { PASSIVE_OVERLAP };
-        self.state = SaState::Superseded { until: now + overlap, reason };
+        let reason = if replaced_by_us || self.is_half_way(now) {
+            CloseReason::Rekeyed
+        } else {
+            CloseReason::Replaced
+        };
+        let overlap = if replaced_by_us {
+            OVERLAP
+        } else {
+            PASSIVE_OVERLAP
+        };
+        self.state = SaState::Superseded {
+            until: now + overlap,
+            reason,
+        };
         self.renew = None;
     }
 

@@ -19,7 +19,7 @@ use crate::phase_one::nat_detection::NatTraversal;
 use crate::time::Instant;
 use crate::trace;
 use crate::wire::numbers::{ExchangeType, PayloadType};
-use crate::wire::{Flags, Header, Message, PayloadChain, Payloads};
+use crate::wire::{DecodeError, Flags, Header, Message, PayloadChain, Payloads};
 
 /// Both ends of the UDP path.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,6 +58,8 @@ pub(crate) struct Negotiated {
     pub(crate) traversal: Traversal,
     pub(crate) capabilities: Capabilities,
     pub(crate) lifetime: core::time::Duration,
+    /// For a responder whose message 3 was encrypted.
+    pub(crate) third_check: Option<ThirdCheck>,
 }
 
 /// Message 3 of our phase 1, kept until the peer has shown that it arrived and a while longer.
@@ -67,6 +69,17 @@ pub(crate) struct ThirdMessage {
     /// Of the message 2 that it answers.
     pub(crate) answers: Fingerprint,
     pub(crate) repeats: u8,
+}
+
+/// How to verify the peer's message 3 once more.
+///
+/// HASH_I says nothing about the rest of the message, whose last block begins every later IV: an altered copy that came
+/// first would leave the two sides with different IVs. Until phase 2 works, the genuine message can put that right.
+#[derive(Debug)]
+pub(crate) struct ThirdCheck {
+    pub(crate) iv: Iv,
+    pub(crate) hash_i: Digest,
+    pub(crate) accepted: Fingerprint,
 }
 
 /// An established ISAKMP SA.
@@ -80,17 +93,22 @@ pub(crate) struct IsakmpSa {
     /// An authenticated message has come from the peer since it was established.
     pub(crate) proven: bool,
     pub(crate) third_message: Option<ThirdMessage>,
+    third_check: Option<Box<ThirdCheck>>,
     quick_mode_ids: RecentIds<RECENT_QUICK_MODE_IDS>,
     informational_ids: RecentIds<RECENT_INFORMATIONAL_IDS>,
 }
 
 impl IsakmpSa {
-    pub(crate) fn new(context: &Context<'_>, negotiated: Negotiated) -> Self {
+    pub(crate) fn new(context: &Context<'_>, mut negotiated: Negotiated) -> Self {
+        let third_check = negotiated.third_check.take().map(Box::new);
         let schedule = Schedule::new(context, negotiated.role, negotiated.lifetime);
         // A responder is proved to by message 3; an initiator has sent its proof into the blue.
         let proven = negotiated.role == Role::Responder;
         if let Some(key_log) = context.config.key_log() {
-            key_log.ikev1(negotiated.cookies.initiator(), negotiated.cipher.key().as_slice());
+            key_log.ikev1(
+                negotiated.cookies.initiator(),
+                negotiated.cipher.key().as_slice(),
+            );
         }
         Self {
             negotiated,
@@ -99,6 +117,7 @@ impl IsakmpSa {
             retires: None,
             proven,
             third_message: None,
+            third_check,
             quick_mode_ids: RecentIds::default(),
             informational_ids: RecentIds::default(),
         }
@@ -124,8 +143,10 @@ impl IsakmpSa {
         self.negotiated.path
     }
 
-    pub(crate) fn move_to(&mut self, path: Path) {
+    /// Goes on under other addresses. `encapsulated` from the moment that the NAT port is used.
+    pub(crate) fn move_to(&mut self, path: Path, encapsulated: bool) {
         self.negotiated.path = path;
+        self.negotiated.traversal.encapsulated |= encapsulated;
     }
 
     pub(crate) fn traversal(&self) -> Traversal {
@@ -152,7 +173,11 @@ impl IsakmpSa {
     }
 
     /// A Message ID for an exchange of ours that this SA has not seen in either direction.
-    pub(crate) fn new_message_id(&mut self, random: &dyn SecureRandom, exchange: ExchangeType) -> MessageId {
+    pub(crate) fn new_message_id(
+        &mut self,
+        random: &dyn SecureRandom,
+        exchange: ExchangeType,
+    ) -> MessageId {
         loop {
             let id = MessageId::generate(random);
             if self.take_message_id(exchange, id) {
@@ -181,7 +206,9 @@ impl IsakmpSa {
 
     /// The IV of the first message of an exchange.
     pub(crate) fn first_iv(&self, id: MessageId) -> Iv {
-        self.negotiated.base_iv.phase_two(self.negotiated.keys.hash(), id)
+        self.negotiated
+            .base_iv
+            .phase_two(self.negotiated.keys.hash(), id)
     }
 
     /// Encrypts one message, and returns it with the IV of the next. `None` never happens for IVs of this SA.
@@ -195,7 +222,9 @@ impl IsakmpSa {
         let header = Header::new(self.cookies(), exchange, id).with_flags(Flags::ENCRYPTION);
         trace::sent(&header, payloads);
         let sealed = self.negotiated.cipher.encrypt(iv, payloads.octets());
-        let (body, next) = sealed.inspect_err(|error| tracing::error!(%error, "cannot encrypt")).ok()?;
+        let (body, next) = sealed
+            .inspect_err(|error| tracing::error!(%error, "cannot encrypt"))
+            .ok()?;
         Some((header.encode_message(payloads.first(), &body), next))
     }
 
@@ -208,7 +237,12 @@ impl IsakmpSa {
         let id = self.new_message_id(random, ExchangeType::INFORMATIONAL);
         let hash = self.keys().hash_1(id, payloads.octets());
         payloads.prepend(PayloadType::HASH, &hash);
-        let (message, _) = self.seal(ExchangeType::INFORMATIONAL, id, &self.first_iv(id), &payloads)?;
+        let (message, _) = self.seal(
+            ExchangeType::INFORMATIONAL,
+            id,
+            &self.first_iv(id),
+            &payloads,
+        )?;
         Some(message)
     }
 
@@ -218,11 +252,20 @@ impl IsakmpSa {
         if !header.flags().is_encrypted() {
             return Err(DatagramError::NotEncrypted);
         }
-        let (plaintext, next_iv) =
-            self.negotiated.cipher.decrypt(iv, message.body()).map_err(|_| DatagramError::Undecryptable)?;
-        let opened = Opened { first: header.next_payload(), plaintext, next_iv };
+        let (plaintext, next_iv) = self
+            .negotiated
+            .cipher
+            .decrypt(iv, message.body())
+            .map_err(|_| DatagramError::Undecryptable)?;
+        let opened = Opened {
+            first: header.next_payload(),
+            plaintext,
+            next_iv,
+        };
         // Under another key, or altered, the chain of payloads falls apart.
-        opened.payloads().map_err(|_| DatagramError::Undecryptable)?;
+        opened
+            .payloads()
+            .map_err(|_| DatagramError::Undecryptable)?;
         Ok(opened)
     }
 
@@ -235,10 +278,47 @@ impl IsakmpSa {
         Ok(opened)
     }
 
+    /// The peer has proved that it can use the SA in phase 2.
+    pub(crate) fn prove(&mut self) {
+        self.proven = true;
+        self.third_message = None;
+        self.third_check = None;
+    }
+
+    /// Takes another message 3 than the one that was accepted, if it is authentic too and phase 2 has not worked yet.
+    pub(crate) fn correct_third_message(
+        &mut self,
+        message: &Message<'_>,
+        octets: &[u8],
+    ) -> Result<(), DatagramError> {
+        let fingerprint = Fingerprint::of(octets);
+        let check = self
+            .third_check
+            .as_ref()
+            .filter(|check| check.accepted != fingerprint);
+        let check = check.ok_or(DatagramError::Duplicate)?;
+        let opened = self.open(message, &check.iv)?;
+        let hash = opened
+            .payloads()?
+            .exactly_one(PayloadType::HASH)
+            .map_err(|_| DatagramError::Undecryptable)?
+            .body();
+        if !check.hash_i.verify(hash) {
+            return Err(DatagramError::AuthenticationFailed);
+        }
+        self.negotiated.base_iv = opened.next_iv;
+        if let Some(check) = &mut self.third_check {
+            check.accepted = fingerprint;
+        }
+        Ok(())
+    }
+
     /// Message 3 once more, if the one to be answered is the message 2 that it answered before.
     pub(crate) fn repeat_third_message(&mut self, received: Option<Fingerprint>) -> Option<Bytes> {
         let third = self.third_message.as_mut()?;
-        if received.is_some_and(|received| received != third.answers) || REPEATED_ANSWERS <= third.repeats {
+        if received.is_some_and(|received| received != third.answers)
+            || REPEATED_ANSWERS <= third.repeats
+        {
             return None;
         }
         third.repeats += 1;
@@ -256,14 +336,20 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    pub(crate) fn payloads(&self) -> Result<Payloads<'_>, DatagramError> {
-        Ok(Payloads::decode_padded(self.first, &self.plaintext)?)
+    pub(crate) fn payloads(&self) -> Result<Payloads<'_>, DecodeError> {
+        Payloads::decode_padded(self.first, &self.plaintext)
     }
 
     /// Compares the Hash payload, which must come first, with what `expected` makes of the payloads after it.
-    pub(crate) fn verify(&self, expected: impl FnOnce(&[u8]) -> Digest) -> Result<(), DatagramError> {
+    pub(crate) fn verify(
+        &self,
+        expected: impl FnOnce(&[u8]) -> Digest,
+    ) -> Result<(), DatagramError> {
         let payloads = self.payloads()?;
-        let first = payloads.iter().next().filter(|payload| payload.payload_type() == PayloadType::HASH);
+        let first = payloads
+            .iter()
+            .next()
+            .filter(|payload| payload.payload_type() == PayloadType::HASH);
         let hash = first.ok_or(DatagramError::AuthenticationFailed)?;
         if expected(payloads.octets_after_first()).verify(hash.body()) {
             Ok(())

@@ -30,9 +30,12 @@ impl Lifetimes {
                 let value = attribute.integer().filter(|value| *value != 0);
                 match current.take() {
                     Some(LifeType::SECONDS) => {
-                        lifetimes.duration = smaller(lifetimes.duration, value.map(Duration::from_secs));
+                        lifetimes.duration =
+                            smaller(lifetimes.duration, value.map(Duration::from_secs));
                     }
-                    Some(LifeType::KILOBYTES) => lifetimes.kilobytes = smaller(lifetimes.kilobytes, value),
+                    Some(LifeType::KILOBYTES) => {
+                        lifetimes.kilobytes = smaller(lifetimes.kilobytes, value)
+                    }
                     _ => {}
                 }
             }
@@ -81,7 +84,10 @@ impl Schedule {
             Role::Initiator => margin + context.jitter(margin),
             Role::Responder => margin / 4 + context.jitter(margin / 4),
         };
-        Self { renew: context.now + lifetime.saturating_sub(early), expire: context.now + lifetime }
+        Self {
+            renew: context.now + lifetime.saturating_sub(early),
+            expire: context.now + lifetime,
+        }
     }
 }
 
@@ -108,18 +114,34 @@ mod tests {
     fn attributes_of_each_width_are_read() {
         let short = AttributeList::new().short(11, 1).short(12, 3600);
         assert_eq!(read(&short).duration, Some(Duration::from_secs(3600)));
-        let long = AttributeList::new().short(11, 1).long(12, &86_400_u32.to_be_bytes());
+        let long = AttributeList::new()
+            .short(11, 1)
+            .long(12, &86_400_u32.to_be_bytes());
         assert_eq!(read(&long).duration, Some(Duration::from_secs(86_400)));
-        let odd = AttributeList::new().long(11, &[0, 0, 2]).long(12, &[1, 0, 0]);
+        let odd = AttributeList::new()
+            .long(11, &[0, 0, 2])
+            .long(12, &[1, 0, 0]);
         assert_eq!(read(&odd).kilobytes, Some(65_536));
     }
 
     #[test]
     fn the_smallest_counts_and_zero_does_not() {
-        let list = AttributeList::new().short(11, 1).short(12, 0).short(11, 1).short(12, 600).short(11, 1).short(12, 700);
+        let list = AttributeList::new()
+            .short(11, 1)
+            .short(12, 0)
+            .short(11, 1)
+            .short(12, 600)
+            .short(11, 1)
+            .short(12, 700);
         assert_eq!(read(&list).duration, Some(Duration::from_secs(600)));
-        assert_eq!(read(&AttributeList::new().short(11, 1).short(12, 0)), Lifetimes::default());
-        assert_eq!(read(&AttributeList::new().short(12, 9)), Lifetimes::default());
+        assert_eq!(
+            read(&AttributeList::new().short(11, 1).short(12, 0)),
+            Lifetimes::default()
+        );
+        assert_eq!(
+            read(&AttributeList::new().short(12, 9)),
+            Lifetimes::default()
+        );
         let huge = AttributeList::new().short(11, 1).long(12, &[0xff; 12]);
         assert_eq!(read(&huge), Lifetimes::default());
     }

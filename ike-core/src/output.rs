@@ -27,7 +27,12 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn new(nat_port: u16) -> Self {
-        Self { transmits: VecDeque::new(), events: VecDeque::new(), stats: Stats::default(), nat_port }
+        Self {
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            stats: Stats::default(),
+            nat_port,
+        }
     }
 
     /// The UDP payload of a message sent from `local`: behind the non-ESP marker on the NAT port.
@@ -40,7 +45,12 @@ impl Output {
     }
 
     /// Queues a message and returns its framed octets, for the retransmission.
-    pub(crate) fn send(&mut self, local: SocketAddr, remote: SocketAddr, message: Vec<u8>) -> Bytes {
+    pub(crate) fn send(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        message: Vec<u8>,
+    ) -> Bytes {
         let contents = self.frame(local, message);
         self.send_framed(local, remote, contents.clone());
         contents
@@ -53,7 +63,11 @@ impl Output {
             return;
         }
         self.stats.datagrams_out += 1;
-        self.transmits.push_back(Transmit { source: local, destination: remote, contents });
+        self.transmits.push_back(Transmit {
+            source: local,
+            destination: remote,
+            contents,
+        });
     }
 
     pub(crate) fn send_keepalive(&mut self, local: SocketAddr, remote: SocketAddr) {

@@ -49,7 +49,13 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(context: &Context<'_>, id: PeerId, config: Arc<PeerConfig>, role: Role, path: Path) -> Self {
+    pub(crate) fn new(
+        context: &Context<'_>,
+        id: PeerId,
+        config: Arc<PeerConfig>,
+        role: Role,
+        path: Path,
+    ) -> Self {
         Self {
             id,
             config,
@@ -74,7 +80,9 @@ impl Peer {
     }
 
     pub(crate) fn status(&self) -> Option<IkeSaStatus> {
-        self.isakmp_sas.last().map(|isakmp| isakmp.status(self.srtt))
+        self.isakmp_sas
+            .last()
+            .map(|isakmp| isakmp.status(self.srtt))
     }
 
     /// Where packets to the peer go now.
@@ -84,7 +92,11 @@ impl Peer {
 
     // --- What the embedder asks for.
 
-    pub(crate) fn acquire(&mut self, context: &mut Context<'_>, pair: PairIndex) -> Result<(), AcquireError> {
+    pub(crate) fn acquire(
+        &mut self,
+        context: &mut Context<'_>,
+        pair: PairIndex,
+    ) -> Result<(), AcquireError> {
         if self.config.pair(pair).is_none() {
             return Err(AcquireError::UnknownPair);
         }
@@ -105,18 +117,29 @@ impl Peer {
     }
 
     fn is_up(&self, pair: PairIndex) -> bool {
-        self.sas.iter().any(|sa| sa.pair == pair && sa.state == SaState::Current)
+        self.sas
+            .iter()
+            .any(|sa| sa.pair == pair && sa.state == SaState::Current)
     }
 
     pub(crate) fn is_in_flight(&self, pair: PairIndex) -> bool {
-        self.wanted.contains(&pair) || self.exchanges.iter().any(|exchange| exchange.pair_in_flight() == Some(pair))
+        self.wanted.contains(&pair)
+            || self
+                .exchanges
+                .iter()
+                .any(|exchange| exchange.pair_in_flight() == Some(pair))
     }
 
     /// Deletes the SAs of one pair and tells the peer.
     pub(crate) fn delete_pair(&mut self, context: &mut Context<'_>, pair: PairIndex) {
         self.wanted.remove(&pair);
         self.drop_exchanges(context, |exchange| exchange.pair_in_flight() == Some(pair));
-        let spis: Vec<_> = self.sas.iter().filter(|sa| sa.pair == pair).map(|sa| sa.inbound_spi).collect();
+        let spis: Vec<_> = self
+            .sas
+            .iter()
+            .filter(|sa| sa.pair == pair)
+            .map(|sa| sa.inbound_spi)
+            .collect();
         self.send_delete_esp(context, &spis);
         for spi in spis {
             self.close_sa(context, spi, CloseReason::Requested);
@@ -146,7 +169,10 @@ impl Peer {
         self.initial_contact = true;
         if was_connected {
             tracing::info!(peer = %self.id, identity = %self.config.remote(), ?reason, "disconnected");
-            context.output.event(Event::Disconnected { peer: self.id, reason });
+            context.output.event(Event::Disconnected {
+                peer: self.id,
+                reason,
+            });
         }
     }
 
@@ -154,7 +180,11 @@ impl Peer {
 
     /// Begins phase 1, towards where the peer is now if it is a renewal. `false` if no proposal is available.
     pub(crate) fn start_phase_one(&mut self, context: &mut Context<'_>, renewal: bool) -> bool {
-        let path = if renewal { self.current_path() } else { self.path };
+        let path = if renewal {
+            self.current_path()
+        } else {
+            self.path
+        };
         let begun = AwaitingSa2::begin(context, &self.config, path, self.srtt, renewal);
         let Some(phase_one) = begun else {
             return false;
@@ -167,12 +197,21 @@ impl Peer {
 
     /// Takes in a new ISAKMP SA, whoever began it. Older ones are kept a while and their IPsec SAs for good, unless
     /// the peer says that it does not know of them.
-    pub(crate) fn install_isakmp_sa(&mut self, context: &mut Context<'_>, isakmp: IsakmpSa, initial_contact: bool) {
+    pub(crate) fn install_isakmp_sa(
+        &mut self,
+        context: &mut Context<'_>,
+        isakmp: IsakmpSa,
+        initial_contact: bool,
+    ) {
         if initial_contact {
             self.forget_older(context, isakmp.cookies());
         }
         let renewal = !self.isakmp_sas.is_empty();
-        let overlap = if isakmp.role() == Role::Initiator { ISAKMP_OVERLAP } else { PASSIVE_OVERLAP };
+        let overlap = if isakmp.role() == Role::Initiator {
+            ISAKMP_OVERLAP
+        } else {
+            PASSIVE_OVERLAP
+        };
         for older in &mut self.isakmp_sas {
             older.retires.get_or_insert(context.now + overlap);
         }
@@ -204,14 +243,20 @@ impl Peer {
         self.liveness.restart(context.now);
         self.isakmp_sas.push(isakmp);
         if moved {
-            context.output.event(Event::AddressChanged { peer: self.id, local: path.local, remote: path.remote });
+            context.output.event(Event::AddressChanged {
+                peer: self.id,
+                local: path.local,
+                remote: path.remote,
+            });
         }
     }
 
     /// The peer holds nothing older than this ISAKMP SA, RFC 2407 section 4.6.3.3.
     pub(crate) fn forget_older(&mut self, context: &mut Context<'_>, newest: CookiePair) {
         self.drop_exchanges(context, |exchange| exchange.isakmp != newest);
-        self.close_sas(context, CloseReason::InitialContact, |sa| sa.isakmp != newest);
+        self.close_sas(context, CloseReason::InitialContact, |sa| {
+            sa.isakmp != newest
+        });
         let index = &mut context.index.isakmp_sas;
         self.isakmp_sas.retain(|isakmp| {
             let keep = isakmp.cookies() == newest;
@@ -243,7 +288,12 @@ impl Peer {
     ) {
         tracing::debug!(peer = %self.id, %error, "phase 1 failed");
         let identity = Some(self.config.remote().clone());
-        context.output.event(Event::PhaseOneFailed { peer: Some(self.id), identity, remote, error });
+        context.output.event(Event::PhaseOneFailed {
+            peer: Some(self.id),
+            identity,
+            remote,
+            error,
+        });
     }
 
     /// Takes an ISAKMP SA away. What was under way on it goes on under another one, if there is one.
@@ -261,8 +311,12 @@ impl Peer {
             State::AwaitingHash2(awaiting) => Some(awaiting.pair()),
             State::AwaitingHash3(_) | State::Finished(_) => None,
         };
-        let again: Vec<_> =
-            self.exchanges.iter().filter(|exchange| orphaned(exchange)).filter_map(begun_by_us).collect();
+        let again: Vec<_> = self
+            .exchanges
+            .iter()
+            .filter(|exchange| orphaned(exchange))
+            .filter_map(begun_by_us)
+            .collect();
         self.drop_exchanges(context, orphaned);
         for pair in again {
             if self.isakmp_sas.is_empty() || self.start_quick_mode(context, pair).is_err() {
@@ -274,18 +328,35 @@ impl Peer {
     // --- Quick mode.
 
     /// Begins a quick mode for a pair under the newest ISAKMP SA.
-    pub(crate) fn start_quick_mode(&mut self, context: &mut Context<'_>, pair: PairIndex) -> Result<(), AcquireError> {
-        let isakmp = self.isakmp_sas.last_mut().ok_or(AcquireError::NotInitiator)?;
-        let (message_id, mut awaiting) = AwaitingHash2::begin(context, isakmp, &self.config, pair, self.srtt)
-            .ok_or(AcquireError::UnsupportedAlgorithm)?;
+    pub(crate) fn start_quick_mode(
+        &mut self,
+        context: &mut Context<'_>,
+        pair: PairIndex,
+    ) -> Result<(), AcquireError> {
+        let isakmp = self
+            .isakmp_sas
+            .last_mut()
+            .ok_or(AcquireError::NotInitiator)?;
+        let (message_id, mut awaiting) =
+            AwaitingHash2::begin(context, isakmp, &self.config, pair, self.srtt)
+                .ok_or(AcquireError::UnsupportedAlgorithm)?;
         if let (false, Some(srtt)) = (isakmp.proven, self.srtt) {
             // Message 3 is still under way, and some responders drop what overtakes it.
-            awaiting.retransmit.repeat_early(context.now + srtt + EARLY_REPEAT_SLACK);
+            awaiting
+                .retransmit
+                .repeat_early(context.now + srtt + EARLY_REPEAT_SLACK);
         }
         tracing::debug!(peer = %self.id, pair = pair.get(), %message_id, "quick mode begun");
-        context.index.inbound_spis.insert(awaiting.inbound_spi(), self.id);
+        context
+            .index
+            .inbound_spis
+            .insert(awaiting.inbound_spi(), self.id);
         let isakmp = isakmp.cookies();
-        self.exchanges.push(Exchange { isakmp, message_id, state: State::AwaitingHash2(Box::new(awaiting)) });
+        self.exchanges.push(Exchange {
+            isakmp,
+            message_id,
+            state: State::AwaitingHash2(Box::new(awaiting)),
+        });
         for sa in self.sas.iter_mut().filter(|sa| sa.pair == pair) {
             sa.renew = None;
         }
@@ -300,10 +371,18 @@ impl Peer {
     ) {
         tracing::debug!(peer = %self.id, ?pair, %error, "quick mode failed");
         context.output.stats.quick_mode_failed += 1;
-        context.output.event(Event::QuickModeFailed { peer: self.id, pair, error });
+        context.output.event(Event::QuickModeFailed {
+            peer: self.id,
+            pair,
+            error,
+        });
         // The SA that was to be renewed lives on, so there is time for another try.
         let retry = context.now + self.config.retransmission().max_interval;
-        for sa in self.sas.iter_mut().filter(|sa| Some(sa.pair) == pair && sa.state == SaState::Current) {
+        for sa in self
+            .sas
+            .iter_mut()
+            .filter(|sa| Some(sa.pair) == pair && sa.state == SaState::Current)
+        {
             if sa.renew.is_none() && self.role == Role::Initiator && retry < sa.expire {
                 sa.renew = Some(retry);
             }
@@ -311,7 +390,11 @@ impl Peer {
     }
 
     /// Removes exchanges without a word, with the SPIs that were chosen for them.
-    pub(crate) fn drop_exchanges(&mut self, context: &mut Context<'_>, mut doomed: impl FnMut(&Exchange) -> bool) {
+    pub(crate) fn drop_exchanges(
+        &mut self,
+        context: &mut Context<'_>,
+        mut doomed: impl FnMut(&Exchange) -> bool,
+    ) {
         let index = &mut context.index.inbound_spis;
         self.exchanges.retain(|exchange| {
             let keep = !doomed(exchange);
@@ -325,13 +408,22 @@ impl Peer {
     // --- IPsec SAs.
 
     /// Takes in what a quick mode has agreed on. The peer may use it from now on; we may once it is confirmed.
-    pub(crate) fn install_sa(&mut self, context: &mut Context<'_>, isakmp: CookiePair, role: Role, new: NewSa) {
+    pub(crate) fn install_sa(
+        &mut self,
+        context: &mut Context<'_>,
+        isakmp: CookiePair,
+        role: Role,
+        new: NewSa,
+    ) {
         let path = self.current_path();
         let may_renew = self.role == Role::Initiator || self.config.responder_may_rekey();
         let rekeyed = self.is_up(new.pair);
         let sa = InstalledSa::new(context, &new, isakmp, role, self.role, may_renew);
         context.index.inbound_spis.insert(new.inbound_spi, self.id);
-        context.index.outbound_spis.insert((new.outbound_spi, self.id));
+        context
+            .index
+            .outbound_spis
+            .insert((new.outbound_spi, self.id));
         let lifetime = sa.expire.saturating_duration_since(context.now);
         self.sas.push(sa);
         self.limit_inbound(context, new.pair);
@@ -356,33 +448,52 @@ impl Peer {
             role,
             rekeyed,
         };
-        context.output.event(Event::SaInstalled { peer: self.id, sa: Box::new(sa) });
+        context.output.event(Event::SaInstalled {
+            peer: self.id,
+            sa: Box::new(sa),
+        });
     }
 
     /// The peer has the SA too: it takes over from older ones.
     pub(crate) fn confirm_sa(&mut self, context: &mut Context<'_>, inbound_spi: Spi) {
-        let unconfirmed = |sa: &&mut InstalledSa| sa.inbound_spi == inbound_spi && sa.state == SaState::Unconfirmed;
+        let unconfirmed = |sa: &&mut InstalledSa| {
+            sa.inbound_spi == inbound_spi && sa.state == SaState::Unconfirmed
+        };
         let Some(sa) = self.sas.iter_mut().find(unconfirmed) else {
             return;
         };
         sa.state = SaState::Current;
         let (pair, ours) = (sa.pair, sa.role == Role::Initiator);
         for older in &mut self.sas {
-            if older.pair == pair && older.inbound_spi != inbound_spi && older.state == SaState::Current {
+            if older.pair == pair
+                && older.inbound_spi != inbound_spi
+                && older.state == SaState::Current
+            {
                 older.supersede(context.now, ours);
             }
         }
         context.output.stats.quick_mode_established += 1;
-        context.output.event(Event::SaConfirmed { peer: self.id, pair, inbound_spi });
+        context.output.event(Event::SaConfirmed {
+            peer: self.id,
+            pair,
+            inbound_spi,
+        });
         self.limit_inbound(context, pair);
     }
 
     /// At most so many inbound SAs per pair: beyond, the oldest that is not in use goes at once.
     fn limit_inbound(&mut self, context: &mut Context<'_>, pair: PairIndex) {
         while INBOUND_SAS_PER_PAIR < self.sas.iter().filter(|sa| sa.pair == pair).count() {
-            let superseded = |sa: &&InstalledSa| sa.pair == pair && matches!(sa.state, SaState::Superseded { .. });
-            let unconfirmed = |sa: &&InstalledSa| sa.pair == pair && sa.state == SaState::Unconfirmed;
-            let oldest = self.sas.iter().find(superseded).or_else(|| self.sas.iter().find(unconfirmed));
+            let superseded = |sa: &&InstalledSa| {
+                sa.pair == pair && matches!(sa.state, SaState::Superseded { .. })
+            };
+            let unconfirmed =
+                |sa: &&InstalledSa| sa.pair == pair && sa.state == SaState::Unconfirmed;
+            let oldest = self
+                .sas
+                .iter()
+                .find(superseded)
+                .or_else(|| self.sas.iter().find(unconfirmed));
             let Some((spi, state)) = oldest.map(|sa| (sa.inbound_spi, sa.state)) else {
                 return;
             };
@@ -395,11 +506,21 @@ impl Peer {
         }
     }
 
-    pub(crate) fn close_sa(&mut self, context: &mut Context<'_>, inbound_spi: Spi, reason: CloseReason) {
+    pub(crate) fn close_sa(
+        &mut self,
+        context: &mut Context<'_>,
+        inbound_spi: Spi,
+        reason: CloseReason,
+    ) {
         self.close_sas(context, reason, |sa| sa.inbound_spi == inbound_spi);
     }
 
-    fn close_sas(&mut self, context: &mut Context<'_>, reason: CloseReason, doomed: impl Fn(&InstalledSa) -> bool) {
+    fn close_sas(
+        &mut self,
+        context: &mut Context<'_>,
+        reason: CloseReason,
+        doomed: impl Fn(&InstalledSa) -> bool,
+    ) {
         let id = self.id;
         let mut closed = Vec::new();
         self.sas.retain(|sa| {
@@ -420,15 +541,20 @@ impl Peer {
                 context.index.outbound_spis.remove(&(outbound_spi, id));
             }
             tracing::debug!(peer = %id, pair = pair.get(), inbound = %inbound_spi, ?reason, "IPsec SA closed");
-            context.output.event(Event::SaClosed { peer: id, pair, inbound_spi, outbound_spi, reason });
+            context.output.event(Event::SaClosed {
+                peer: id,
+                pair,
+                inbound_spi,
+                outbound_spi,
+                reason,
+            });
         }
     }
 
     /// ESP on an inbound SA shows that the peer has it too.
     pub(crate) fn confirm_by_traffic(&mut self, context: &mut Context<'_>, inbound_spi: Spi) {
-        let unconfirmed = |sa: &&InstalledSa| {
-            sa.inbound_spi == inbound_spi && sa.state == SaState::Unconfirmed
-        };
+        let unconfirmed =
+            |sa: &&InstalledSa| sa.inbound_spi == inbound_spi && sa.state == SaState::Unconfirmed;
         if self.sas.iter().any(|sa| unconfirmed(&sa)) {
             self.finish_by_traffic(context.now, inbound_spi);
             self.confirm_sa(context, inbound_spi);
@@ -436,7 +562,12 @@ impl Peer {
     }
 
     /// Renews or ends an SA by how much it has carried.
-    pub(crate) fn report_usage(&mut self, context: &mut Context<'_>, inbound_spi: Spi, octets: u64) {
+    pub(crate) fn report_usage(
+        &mut self,
+        context: &mut Context<'_>,
+        inbound_spi: Spi,
+        octets: u64,
+    ) {
         let sa = self.sas.iter_mut().find(|sa| sa.inbound_spi == inbound_spi);
         if sa.is_some_and(|sa| sa.use_up(context.now, octets)) {
             self.send_delete_esp(context, &[inbound_spi]);
@@ -457,28 +588,31 @@ impl Peer {
     pub(crate) fn heard(&mut self, context: &mut Context<'_>, position: usize, path: Path) {
         self.liveness.on_heard(context.now, true);
         if let Some(isakmp) = self.isakmp_sas.get_mut(position) {
-            isakmp.proven = true;
-            isakmp.third_message = None;
+            isakmp.prove();
         }
         self.learn_path(context, position, path);
     }
 
     /// RFC 3947 section 7: a NAT may give the peer another mapping. Only who waits for the other to come learns, only
-    /// where there is a NAT, and never from the NAT port back to the IKE port.
+    /// on the NAT port, and never from there back to the IKE port.
     pub(crate) fn learn_path(&mut self, context: &mut Context<'_>, position: usize, path: Path) {
-        let nat_port = context.config.nat_port();
+        let on_nat_port = path.local.port() == context.config.nat_port();
         let newest = position + 1 == self.isakmp_sas.len();
         let Some(isakmp) = self.isakmp_sas.get_mut(position) else {
             return;
         };
-        let back = isakmp.path().local.port() == nat_port && path.local.port() != nat_port;
-        if isakmp.path() == path || back || self.role == Role::Initiator || !isakmp.traversal().encapsulated {
+        let traversing = isakmp.traversal().dialect.is_some() && on_nat_port;
+        if isakmp.path() == path || self.role == Role::Initiator || !traversing {
             return;
         }
         tracing::debug!(peer = %self.id, remote = %path.remote, "new address learned");
-        isakmp.move_to(path);
+        isakmp.move_to(path, true);
         if newest {
-            context.output.event(Event::AddressChanged { peer: self.id, local: path.local, remote: path.remote });
+            context.output.event(Event::AddressChanged {
+                peer: self.id,
+                local: path.local,
+                remote: path.remote,
+            });
         }
     }
 }

@@ -108,7 +108,8 @@ impl Retransmit {
     fn arm(&mut self, now: Instant, random: &dyn SecureRandom) {
         let spread = self.interval * self.schedule.jitter_percent / 100;
         self.due = now + self.interval + jitter(random, spread);
-        self.interval = (self.interval * self.schedule.backoff_percent / 100).min(self.schedule.max_interval);
+        self.interval =
+            (self.interval * self.schedule.backoff_percent / 100).min(self.schedule.max_interval);
     }
 }
 
@@ -148,7 +149,10 @@ mod tests {
     #[test]
     fn intervals_grow_up_to_the_cap_and_end() {
         let origin = origin();
-        let schedule = Retransmission::default().attempts(5).jitter_percent(0).max_interval(millis(2000));
+        let schedule = Retransmission::default()
+            .attempts(5)
+            .jitter_percent(0)
+            .max_interval(millis(2000));
         let retransmit = Retransmit::new(Bytes::new(), schedule, None, origin, &Highest);
         let expected = [600, 1680, 3624, 5624, 7624].map(millis);
         assert_eq!(offsets(retransmit, origin), expected);
@@ -159,7 +163,10 @@ mod tests {
         let origin = origin();
         let schedule = Retransmission::default().attempts(2).jitter_percent(10);
         let retransmit = Retransmit::new(Bytes::new(), schedule, None, origin, &Highest);
-        assert_eq!(offsets(retransmit, origin), [millis(660), millis(660 + 1188)]);
+        assert_eq!(
+            offsets(retransmit, origin),
+            [millis(660), millis(660 + 1188)]
+        );
     }
 
     #[test]
@@ -168,7 +175,8 @@ mod tests {
         let schedule = Retransmission::default().jitter_percent(0);
         let retransmit = Retransmit::new(Bytes::new(), schedule, Some(millis(3)), origin, &Highest);
         assert_eq!(retransmit.due() - origin, millis(200));
-        let retransmit = Retransmit::new(Bytes::new(), schedule, Some(millis(400)), origin, &Highest);
+        let retransmit =
+            Retransmit::new(Bytes::new(), schedule, Some(millis(400)), origin, &Highest);
         assert_eq!(retransmit.due() - origin, millis(1200));
     }
 

@@ -49,7 +49,10 @@ pub struct Stats {
 /// Dropped datagrams by reason; see [`DatagramError`].
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "each is the variant of the error of the same name")]
+#[expect(
+    missing_docs,
+    reason = "each is the variant of the error of the same name"
+)]
 pub struct Drops {
     pub not_ike: u64,
     pub malformed: u64,

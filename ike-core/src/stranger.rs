@@ -22,14 +22,24 @@ pub(crate) struct StrangerLimit {
 
 impl StrangerLimit {
     pub(crate) fn new(per_second: u32, now: Instant) -> Self {
-        Self { per_second, tokens: per_second, refilled: now, answered: BTreeMap::new() }
+        Self {
+            per_second,
+            tokens: per_second,
+            refilled: now,
+            answered: BTreeMap::new(),
+        }
     }
 
     /// Whether a source may be answered now; if so, it counts as answered.
     pub(crate) fn admit(&mut self, now: Instant, source: IpAddr) -> bool {
         self.refill(now);
         let source = source.to_canonical();
-        if self.tokens == 0 || self.answered.get(&source).is_some_and(|at| now < *at + PAUSE) {
+        if self.tokens == 0
+            || self
+                .answered
+                .get(&source)
+                .is_some_and(|at| now < *at + PAUSE)
+        {
             return false;
         }
         if REMEMBERED_SOURCES <= self.answered.len() {

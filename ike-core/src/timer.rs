@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::error::QuickModeError;
 use crate::event::{CloseReason, DisconnectReason, PeerId, Role};
 use crate::ipsec_sa::SaState;
-use crate::limits::RESPONDER_GRACE;
+use crate::limits::{ISAKMP_OVERLAP, RESPONDER_GRACE};
 use crate::peer::Peer;
 use crate::quick_mode::exchange::State;
 use crate::retransmit::Due;
@@ -41,19 +41,38 @@ impl Timers {
 
     /// A peer with something due.
     pub(crate) fn due(&self, now: Instant) -> Option<PeerId> {
-        self.0.first().filter(|(at, _)| *at <= now).map(|(_, peer)| *peer)
+        self.0
+            .first()
+            .filter(|(at, _)| *at <= now)
+            .map(|(_, peer)| *peer)
     }
 }
 
 impl Peer {
     /// The earliest time at which something is due.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let phase_one = self.phase_one.as_ref().map(|phase_one| phase_one.retransmit.due());
-        let exchanges = self.exchanges.iter().map(crate::quick_mode::exchange::Exchange::next_deadline);
-        let sas = self.sas.iter().map(crate::ipsec_sa::InstalledSa::next_deadline);
-        let isakmp_sas = (0..self.isakmp_sas.len()).filter_map(|position| self.isakmp_deadline(position));
+        let phase_one = self
+            .phase_one
+            .as_ref()
+            .map(|phase_one| phase_one.retransmit.due());
+        let exchanges = self
+            .exchanges
+            .iter()
+            .map(crate::quick_mode::exchange::Exchange::next_deadline);
+        let sas = self
+            .sas
+            .iter()
+            .map(crate::ipsec_sa::InstalledSa::next_deadline);
+        let isakmp_sas =
+            (0..self.isakmp_sas.len()).filter_map(|position| self.isakmp_deadline(position));
         let singles = [phase_one, self.probe_due(), self.keepalive];
-        singles.into_iter().flatten().chain(exchanges).chain(sas).chain(isakmp_sas).min()
+        singles
+            .into_iter()
+            .flatten()
+            .chain(exchanges)
+            .chain(sas)
+            .chain(isakmp_sas)
+            .min()
     }
 
     /// Does what is due at `context.now`.
@@ -75,11 +94,16 @@ impl Peer {
         if context.now < phase_one.retransmit.due() {
             return;
         }
-        match phase_one.retransmit.on_due(context.now, &*context.config.provider().secure_random) {
+        match phase_one
+            .retransmit
+            .on_due(context.now, &*context.config.provider().secure_random)
+        {
             Due::Send(contents) => {
                 let path = phase_one.path();
                 context.output.stats.retransmissions += 1;
-                context.output.send_framed(path.local, path.remote, contents);
+                context
+                    .output
+                    .send_framed(path.local, path.remote, contents);
             }
             Due::GiveUp => self.fail_phase_one(context),
         }
@@ -88,7 +112,11 @@ impl Peer {
     fn run_exchanges(&mut self, context: &mut Context<'_>) {
         // From the back, since one that has failed is removed.
         for position in (0..self.exchanges.len()).rev() {
-            if self.exchanges.get(position).is_some_and(|exchange| exchange.next_deadline() <= context.now) {
+            if self
+                .exchanges
+                .get(position)
+                .is_some_and(|exchange| exchange.next_deadline() <= context.now)
+            {
                 self.run_exchange(context, position);
             }
         }
@@ -96,9 +124,24 @@ impl Peer {
 
     fn run_exchange(&mut self, context: &mut Context<'_>, position: usize) {
         let random = &*context.config.provider().secure_random;
+        let newest = self
+            .isakmp_sas
+            .last()
+            .map(crate::isakmp_sa::IsakmpSa::cookies);
         let Some(exchange) = self.exchanges.get_mut(position) else {
             return;
         };
+        if let State::AwaitingHash2(awaiting) = &exchange.state
+            && Some(exchange.isakmp) != newest
+        {
+            // The peer may have given up the older ISAKMP SA already.
+            let (pair, id) = (awaiting.pair(), exchange.message_id);
+            self.drop_exchanges(context, |exchange| exchange.message_id == id);
+            if self.start_quick_mode(context, pair).is_err() {
+                self.report_quick_mode_failure(context, Some(pair), QuickModeError::IsakmpSaLost);
+            }
+            return;
+        }
         let due = match &mut exchange.state {
             State::AwaitingHash2(awaiting) => awaiting.retransmit.on_due(context.now, random),
             State::AwaitingHash3(awaiting) => awaiting.retransmit.on_due(context.now, random),
@@ -110,7 +153,10 @@ impl Peer {
         let cookies = exchange.isakmp;
         match due {
             Due::Send(contents) => {
-                let isakmp = self.isakmp_sas.iter().position(|isakmp| isakmp.cookies() == cookies);
+                let isakmp = self
+                    .isakmp_sas
+                    .iter()
+                    .position(|isakmp| isakmp.cookies() == cookies);
                 if let Some(isakmp) = isakmp {
                     context.output.stats.retransmissions += 1;
                     self.push_third_message(context, isakmp);
@@ -124,7 +170,9 @@ impl Peer {
     fn send_under(&self, context: &mut Context<'_>, isakmp: usize, contents: bytes::Bytes) {
         if let Some(isakmp) = self.isakmp_sas.get(isakmp) {
             let path = isakmp.path();
-            context.output.send_framed(path.local, path.remote, contents);
+            context
+                .output
+                .send_framed(path.local, path.remote, contents);
         }
     }
 
@@ -144,7 +192,13 @@ impl Peer {
                 if elapsed <= silence {
                     // Not a sign of life for as long as the exchange took.
                     context.output.stats.peers_dead += 1;
-                    self.abandon(context, DisconnectReason::PeerDead { tries: attempts, silence });
+                    self.abandon(
+                        context,
+                        DisconnectReason::PeerDead {
+                            tries: attempts,
+                            silence,
+                        },
+                    );
                 }
             }
             State::AwaitingHash3(awaiting) => {
@@ -158,8 +212,12 @@ impl Peer {
     }
 
     fn run_sas(&mut self, context: &mut Context<'_>) {
-        let due: Vec<_> =
-            self.sas.iter().filter(|sa| sa.next_deadline() <= context.now).map(|sa| sa.inbound_spi).collect();
+        let due: Vec<_> = self
+            .sas
+            .iter()
+            .filter(|sa| sa.next_deadline() <= context.now)
+            .map(|sa| sa.inbound_spi)
+            .collect();
         for spi in due {
             let Some(sa) = self.sas.iter_mut().find(|sa| sa.inbound_spi == spi) else {
                 continue;
@@ -193,20 +251,32 @@ impl Peer {
         };
         let end = isakmp.schedule.expire + grace;
         let end = isakmp.retires.map_or(end, |retires| retires.min(end));
-        let renews = self.role == Role::Initiator && isakmp.retires.is_none() && self.phase_one.is_none();
-        Some(if renews { isakmp.schedule.renew.min(end) } else { end })
+        let renews =
+            self.role == Role::Initiator && isakmp.retires.is_none() && self.phase_one.is_none();
+        Some(if renews {
+            isakmp.schedule.renew.min(end)
+        } else {
+            end
+        })
     }
 
     fn run_isakmp_sas(&mut self, context: &mut Context<'_>) {
         for position in (0..self.isakmp_sas.len()).rev() {
-            if self.isakmp_deadline(position).is_none_or(|due| context.now < due) {
+            if self
+                .isakmp_deadline(position)
+                .is_none_or(|due| context.now < due)
+            {
                 continue;
             }
             let is_newest = position + 1 == self.isakmp_sas.len();
+            let replaced = self.isakmp_sas.last().is_some_and(|newest| newest.proven);
             let Some(isakmp) = self.isakmp_sas.get_mut(position) else {
                 continue;
             };
-            if !is_newest {
+            if !is_newest && !replaced && context.now < isakmp.schedule.expire {
+                // The peer may not have the newer one yet.
+                isakmp.retires = Some(context.now + ISAKMP_OVERLAP);
+            } else if !is_newest {
                 self.send_delete_isakmp(context, position);
                 self.remove_isakmp_sa(context, position);
             } else if isakmp.schedule.expire <= context.now {
@@ -223,7 +293,10 @@ impl Peer {
     /// When the peer is to be asked whether it is there.
     fn probe_due(&self) -> Option<Instant> {
         let newest = self.isakmp_sas.last()?;
-        let delay = self.config.dpd_delay().filter(|_| newest.capabilities().dead_peer_detection);
+        let delay = self
+            .config
+            .dpd_delay()
+            .filter(|_| newest.capabilities().dead_peer_detection);
         self.liveness.due(delay)
     }
 

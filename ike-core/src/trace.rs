@@ -23,7 +23,11 @@ pub(crate) fn received(header: &Header, payloads: &Payloads<'_>) {
 }
 
 fn log(arrow: &str, header: &Header, payloads: &Payloads<'_>) {
-    let star = if header.flags().is_encrypted() { "HDR*" } else { "HDR" };
+    let star = if header.flags().is_encrypted() {
+        "HDR*"
+    } else {
+        "HDR"
+    };
     tracing::trace!(
         "{arrow} {} {star}({}, {}) {}",
         header.exchange_type(),
@@ -56,7 +60,9 @@ impl fmt::Display for Name<'_> {
                 f.write_str("SA(")?;
                 for proposal in sa.proposals() {
                     write!(f, " {}", proposal.protocol())?;
-                    proposal.transforms().try_for_each(|transform| write!(f, " #{}", transform.number()))?;
+                    proposal
+                        .transforms()
+                        .try_for_each(|transform| write!(f, " #{}", transform.number()))?;
                 }
                 f.write_str(" )")
             }
@@ -67,10 +73,18 @@ impl fmt::Display for Name<'_> {
             },
             DecodedPayload::Hash(_) => f.write_str("HASH"),
             DecodedPayload::Nonce(_) => f.write_str("NONCE"),
-            DecodedPayload::Notification(notification) => write!(f, "N({})", notification.notify_type()),
-            DecodedPayload::Delete(delete) => write!(f, "D({}, {})", delete.protocol(), delete.spis().len()),
+            DecodedPayload::Notification(notification) => {
+                write!(f, "N({})", notification.notify_type())
+            }
+            DecodedPayload::Delete(delete) => {
+                write!(f, "D({}, {})", delete.protocol(), delete.spis().len())
+            }
             DecodedPayload::VendorId(vendor_id) => write!(f, "{vendor_id:?}"),
-            _ => write!(f, "{}", self.0),
+            DecodedPayload::Configuration(_)
+            | DecodedPayload::NatDetection(_)
+            | DecodedPayload::NatOriginalAddress(_)
+            | DecodedPayload::Fragment(_)
+            | DecodedPayload::Unknown(_) => write!(f, "{}", self.0),
         }
     }
 }

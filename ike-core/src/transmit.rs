@@ -6,7 +6,10 @@ use bytes::Bytes;
 
 /// A UDP datagram as it was received.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "embedders build it field by field")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "embedders build it field by field"
+)]
 pub struct Datagram<'a> {
     /// Address and port it came from.
     pub source: SocketAddr,

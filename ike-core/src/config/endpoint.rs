@@ -54,7 +54,12 @@ impl StaticCredentials {
 
 impl FromIterator<Arc<PeerConfig>> for StaticCredentials {
     fn from_iter<I: IntoIterator<Item = Arc<PeerConfig>>>(peers: I) -> Self {
-        Self { peers: peers.into_iter().map(|config| (config.remote().clone(), config)).collect() }
+        Self {
+            peers: peers
+                .into_iter()
+                .map(|config| (config.remote().clone(), config))
+                .collect(),
+        }
     }
 }
 
@@ -76,7 +81,6 @@ pub struct EndpointConfig {
 
 impl EndpointConfig {
     /// Starts from the one thing without a default: where cryptography and randomness come from.
-    #[must_use]
     pub fn builder(provider: CryptoProvider) -> EndpointConfigBuilder {
         EndpointConfigBuilder(Self {
             provider,
@@ -117,11 +121,17 @@ impl EndpointConfig {
     ///
     /// [`ConfigError::UnsupportedAlgorithm`] names the first proposal that cannot be used.
     pub fn check(&self, peer: &PeerConfig) -> Result<(), ConfigError> {
-        let ike = peer.ike_proposals().iter().position(|proposal| !self.supports_ike(proposal));
+        let ike = peer
+            .ike_proposals()
+            .iter()
+            .position(|proposal| !self.supports_ike(proposal));
         if let Some(position) = ike {
             return Err(ConfigError::UnsupportedAlgorithm { phase: 1, position });
         }
-        let esp = peer.esp_proposals().iter().position(|proposal| !self.supports_esp(proposal));
+        let esp = peer
+            .esp_proposals()
+            .iter()
+            .position(|proposal| !self.supports_esp(proposal));
         match esp {
             Some(position) => Err(ConfigError::UnsupportedAlgorithm { phase: 2, position }),
             None => Ok(()),
@@ -143,7 +153,9 @@ impl EndpointConfig {
     /// are for whoever processes ESP to judge.
     #[must_use]
     pub fn supports_esp(&self, proposal: &EspProposal) -> bool {
-        proposal.group().is_none_or(|group| self.provider.group(group).is_some())
+        proposal
+            .group()
+            .is_none_or(|group| self.provider.group(group).is_some())
     }
 
     pub(crate) fn shard(&self) -> Option<u8> {
@@ -258,7 +270,13 @@ impl EndpointConfigBuilder {
         if config.ike_port == config.nat_port || config.ike_port == 0 || config.nat_port == 0 {
             return Err(ConfigError::Ports);
         }
-        if [config.half_open_limit, config.half_open_per_prefix, config.half_open_per_identity].contains(&0) {
+        if [
+            config.half_open_limit,
+            config.half_open_per_prefix,
+            config.half_open_per_identity,
+        ]
+        .contains(&0)
+        {
             return Err(ConfigError::HalfOpenLimit);
         }
         Ok(config)

@@ -37,7 +37,10 @@ impl Identity {
         match len {
             0 => Err(IdentityError::Empty),
             1..=Self::MAX_LEN => Ok(self),
-            _ => Err(IdentityError::TooLong { got: len, max: Self::MAX_LEN }),
+            _ => Err(IdentityError::TooLong {
+                got: len,
+                max: Self::MAX_LEN,
+            }),
         }
     }
 }
@@ -106,12 +109,19 @@ pub enum IdentityError {
 }
 
 fn decode_hex(digits: &str) -> Option<Vec<u8>> {
-    let nibble = |c: u8| char::from(c).to_digit(16).and_then(|n| u8::try_from(n).ok());
+    let nibble = |c: u8| {
+        char::from(c)
+            .to_digit(16)
+            .and_then(|n| u8::try_from(n).ok())
+    };
     let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
     if !rest.is_empty() {
         return None;
     }
-    pairs.iter().map(|[high, low]| Some(nibble(*high)? << 4 | nibble(*low)?)).collect()
+    pairs
+        .iter()
+        .map(|[high, low]| Some(nibble(*high)? << 4 | nibble(*low)?))
+        .collect()
 }
 
 #[cfg(test)]
@@ -122,9 +132,18 @@ mod tests {
     fn the_form_of_the_text_chooses_the_type() {
         assert_eq!("hub".parse(), Ok(Identity::Fqdn("hub".into())));
         assert_eq!("@hub".parse(), Ok(Identity::Fqdn("hub".into())));
-        assert_eq!("b1@example.org".parse(), Ok(Identity::UserFqdn("b1@example.org".into())));
-        assert_eq!("198.18.2.2".parse(), Ok(Identity::Address([198, 18, 2, 2].into())));
-        assert_eq!("keyid:secret".parse(), Ok(Identity::KeyId(b"secret".to_vec())));
+        assert_eq!(
+            "b1@example.org".parse(),
+            Ok(Identity::UserFqdn("b1@example.org".into()))
+        );
+        assert_eq!(
+            "198.18.2.2".parse(),
+            Ok(Identity::Address([198, 18, 2, 2].into()))
+        );
+        assert_eq!(
+            "keyid:secret".parse(),
+            Ok(Identity::KeyId(b"secret".to_vec()))
+        );
         assert_eq!("keyid:0x00fF".parse(), Ok(Identity::KeyId(vec![0, 255])));
     }
 
@@ -132,13 +151,22 @@ mod tests {
     fn what_is_no_name_is_refused() {
         assert_eq!("".parse::<Identity>(), Err(IdentityError::Empty));
         assert_eq!("@".parse::<Identity>(), Err(IdentityError::Empty));
-        assert_eq!("keyid:0x0".parse::<Identity>(), Err(IdentityError::NotHexadecimal));
+        assert_eq!(
+            "keyid:0x0".parse::<Identity>(),
+            Err(IdentityError::NotHexadecimal)
+        );
         assert_eq!("a b".parse::<Identity>(), Err(IdentityError::NotPrintable));
-        assert_eq!("x".repeat(256).parse::<Identity>(), Err(IdentityError::TooLong { got: 256, max: 255 }));
+        assert_eq!(
+            "x".repeat(256).parse::<Identity>(),
+            Err(IdentityError::TooLong { got: 256, max: 255 })
+        );
     }
 
     #[test]
     fn a_hostile_name_cannot_break_a_log_line() {
-        assert_eq!(Identity::Fqdn("a\n\u{1b}[31m".into()).to_string(), "a\\n\\u{1b}[31m");
+        assert_eq!(
+            Identity::Fqdn("a\n\u{1b}[31m".into()).to_string(),
+            "a\\n\\u{1b}[31m"
+        );
     }
 }

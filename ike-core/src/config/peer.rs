@@ -12,7 +12,10 @@ use crate::wire::numbers::GroupNumber;
 
 /// What one IPsec SA of IKEv1 can protect: traffic between one local and one remote subnet.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[expect(clippy::exhaustive_structs, reason = "IKEv1 has one selector per side, for ever")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "IKEv1 has one selector per side, for ever"
+)]
 pub struct SelectorPair {
     /// The subnet on this side.
     pub local: Subnet,
@@ -83,7 +86,6 @@ impl PeerConfig {
     pub const MIN_LIFETIME: Duration = Duration::from_secs(10);
 
     /// Starts from what cannot be guessed: our identity, the peer's, and the key the two share.
-    #[must_use]
     pub fn builder(local: Identity, remote: Identity, psk: PreSharedKey) -> PeerConfigBuilder {
         PeerConfigBuilder(Self {
             local,
@@ -318,16 +320,26 @@ impl PeerConfigBuilder {
         check_pairs(&config.pairs)?;
         for lifetime in [config.ike_lifetime, config.sa_lifetime] {
             if lifetime < PeerConfig::MIN_LIFETIME {
-                return Err(ConfigError::LifetimeTooShort { got: lifetime, min: PeerConfig::MIN_LIFETIME });
+                return Err(ConfigError::LifetimeTooShort {
+                    got: lifetime,
+                    min: PeerConfig::MIN_LIFETIME,
+                });
             }
             if u64::from(u32::MAX) < lifetime.as_secs() {
                 return Err(ConfigError::LifetimeTooLong { got: lifetime });
             }
         }
-        if config.sa_lifetime_kilobytes.is_some_and(|kilobytes| !(1..=u64::from(u32::MAX)).contains(&kilobytes)) {
+        if config
+            .sa_lifetime_kilobytes
+            .is_some_and(|kilobytes| !(1..=u64::from(u32::MAX)).contains(&kilobytes))
+        {
             return Err(ConfigError::KilobytesOutOfRange);
         }
-        if config.dpd_delay.is_some_and(|delay| delay < Duration::from_secs(1)) || config.dpd_tries == 0 {
+        if config
+            .dpd_delay
+            .is_some_and(|delay| delay < Duration::from_secs(1))
+            || config.dpd_tries == 0
+        {
             return Err(ConfigError::DeadPeerDetectionTooFast);
         }
         if config.keepalive_interval < Duration::from_secs(1) || config.remote_nat_port == 0 {
@@ -363,23 +375,40 @@ fn check_pairs(pairs: &[SelectorPair]) -> Result<(), ConfigError> {
     }
     for (second, pair) in (0..=u16::MAX).zip(pairs) {
         if pair.local.address().is_ipv4() != pair.remote.address().is_ipv4() {
-            return Err(ConfigError::MixedFamilies { pair: PairIndex(second) });
+            return Err(ConfigError::MixedFamilies {
+                pair: PairIndex(second),
+            });
         }
-        let overlaps = |other: &SelectorPair| pair.local.overlaps(&other.local) && pair.remote.overlaps(&other.remote);
+        let overlaps = |other: &SelectorPair| {
+            pair.local.overlaps(&other.local) && pair.remote.overlaps(&other.remote)
+        };
         let earlier = (0..second).zip(pairs).find(|(_, other)| overlaps(other));
         if let Some((first, _)) = earlier {
-            return Err(ConfigError::OverlappingPairs { first: PairIndex(first), second: PairIndex(second) });
+            return Err(ConfigError::OverlappingPairs {
+                first: PairIndex(first),
+                second: PairIndex(second),
+            });
         }
     }
     Ok(())
 }
 
 fn default_ike_proposals() -> Vec<IkeProposal> {
-    parse_all(&["aes256-sha256-modp2048", "aes128-sha256-modp2048", "aes128-sha1-modp2048"])
+    parse_all(&[
+        "aes256-sha256-modp2048",
+        "aes128-sha256-modp2048",
+        "aes128-sha1-modp2048",
+    ])
 }
 
 fn default_esp_proposals() -> Vec<EspProposal> {
-    parse_all(&["aes128gcm16-modp2048", "aes128gcm16", "aes128-sha256-modp2048", "aes128-sha256", "aes128-sha1"])
+    parse_all(&[
+        "aes128gcm16-modp2048",
+        "aes128gcm16",
+        "aes128-sha256-modp2048",
+        "aes128-sha256",
+        "aes128-sha1",
+    ])
 }
 
 /// Parses constants of this file; a test sees to it that none is lost.
@@ -409,7 +438,10 @@ mod tests {
     }
 
     fn pair(local: &str, remote: &str) -> SelectorPair {
-        SelectorPair { local: local.parse().unwrap(), remote: remote.parse().unwrap() }
+        SelectorPair {
+            local: local.parse().unwrap(),
+            remote: remote.parse().unwrap(),
+        }
     }
 
     #[test]
@@ -423,7 +455,10 @@ mod tests {
 
     #[test]
     fn pairs_overlap_only_if_both_sides_do() {
-        let shared_side = vec![pair("10.61.1.0/24", "10.61.3.0/24"), pair("10.61.1.0/24", "10.61.253.0/24")];
+        let shared_side = vec![
+            pair("10.61.1.0/24", "10.61.3.0/24"),
+            pair("10.61.1.0/24", "10.61.253.0/24"),
+        ];
         assert!(builder().pairs(shared_side).build().is_ok());
         let overlapping = vec![
             pair("10.61.1.0/24", "10.61.253.0/24"),
@@ -431,26 +466,59 @@ mod tests {
             pair("10.61.1.128/25", "10.61.0.0/16"),
         ];
         let error = builder().pairs(overlapping).build().unwrap_err();
-        assert_eq!(error, ConfigError::OverlappingPairs { first: PairIndex(0), second: PairIndex(2) });
+        assert_eq!(
+            error,
+            ConfigError::OverlappingPairs {
+                first: PairIndex(0),
+                second: PairIndex(2)
+            }
+        );
         let mixed = vec![pair("10.61.1.0/24", "2001:db8::/64")];
-        assert_eq!(builder().pairs(mixed).build().unwrap_err(), ConfigError::MixedFamilies { pair: PairIndex(0) });
-        assert_eq!(builder().pairs(Vec::new()).build().unwrap_err(), ConfigError::NoPair);
+        assert_eq!(
+            builder().pairs(mixed).build().unwrap_err(),
+            ConfigError::MixedFamilies { pair: PairIndex(0) }
+        );
+        assert_eq!(
+            builder().pairs(Vec::new()).build().unwrap_err(),
+            ConfigError::NoPair
+        );
     }
 
     #[test]
     fn what_cannot_work_is_refused() {
         let second = Duration::from_secs(1);
         let error = |builder: PeerConfigBuilder| builder.build().unwrap_err();
-        assert_eq!(error(builder().ike_proposals(Vec::new())), ConfigError::NoProposal { phase: 1 });
-        assert_eq!(error(builder().esp_proposals(Vec::new())), ConfigError::NoProposal { phase: 2 });
+        assert_eq!(
+            error(builder().ike_proposals(Vec::new())),
+            ConfigError::NoProposal { phase: 1 }
+        );
+        assert_eq!(
+            error(builder().esp_proposals(Vec::new())),
+            ConfigError::NoProposal { phase: 2 }
+        );
         assert_eq!(
             error(builder().ike_lifetime(second)),
-            ConfigError::LifetimeTooShort { got: second, min: PeerConfig::MIN_LIFETIME }
+            ConfigError::LifetimeTooShort {
+                got: second,
+                min: PeerConfig::MIN_LIFETIME
+            }
         );
-        assert_eq!(error(builder().sa_lifetime_kilobytes(Some(0))), ConfigError::KilobytesOutOfRange);
-        assert_eq!(error(builder().dpd_tries(0)), ConfigError::DeadPeerDetectionTooFast);
-        assert_eq!(error(builder().remote_nat_port(0)), ConfigError::NatSettings);
+        assert_eq!(
+            error(builder().sa_lifetime_kilobytes(Some(0))),
+            ConfigError::KilobytesOutOfRange
+        );
+        assert_eq!(
+            error(builder().dpd_tries(0)),
+            ConfigError::DeadPeerDetectionTooFast
+        );
+        assert_eq!(
+            error(builder().remote_nat_port(0)),
+            ConfigError::NatSettings
+        );
         let hasty = Retransmission::default().initial(Duration::from_millis(1));
-        assert_eq!(error(builder().retransmission(hasty)), ConfigError::Retransmission);
+        assert_eq!(
+            error(builder().retransmission(hasty)),
+            ConfigError::Retransmission
+        );
     }
 }

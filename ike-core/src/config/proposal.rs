@@ -49,17 +49,26 @@ impl IkeProposal {
     /// Whether any part is broken or nearly so: DES, 3DES, MD5, or a group below 2048 bits.
     #[must_use]
     pub fn is_legacy(&self) -> bool {
-        matches!(self.encryption, EncryptionAlgorithm::DES_CBC | EncryptionAlgorithm::TRIPLE_DES_CBC)
-            || self.hash == HashAlgorithm::MD5
+        matches!(
+            self.encryption,
+            EncryptionAlgorithm::DES_CBC | EncryptionAlgorithm::TRIPLE_DES_CBC
+        ) || self.hash == HashAlgorithm::MD5
             || is_legacy_group(self.group)
     }
 }
 
 impl fmt::Display for IkeProposal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cipher = IKE_CIPHERS.iter().find(|(_, cipher)| *cipher == (self.encryption, self.key_bits));
+        let cipher = IKE_CIPHERS
+            .iter()
+            .find(|(_, cipher)| *cipher == (self.encryption, self.key_bits));
         let cipher = cipher.map_or("unknown", |(name, _)| name);
-        write!(f, "{cipher}-{}-{}", name_of(&HASHES, self.hash), name_of(&GROUPS, self.group))
+        write!(
+            f,
+            "{cipher}-{}-{}",
+            name_of(&HASHES, self.hash),
+            name_of(&GROUPS, self.group)
+        )
     }
 }
 
@@ -199,7 +208,10 @@ impl EspIntegrity {
 
 /// What an ESP SA does to its packets.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[expect(clippy::exhaustive_structs, reason = "an ESP transform is these three for good")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "an ESP transform is these three for good"
+)]
 pub struct EspTransform {
     /// The cipher.
     pub cipher: EspCipher,
@@ -263,7 +275,11 @@ impl fmt::Display for EspProposal {
         if let Some(group) = self.group {
             write!(f, "-{}", name_of(&GROUPS, group))?;
         }
-        if self.transform.esn { f.write_str("-esn") } else { Ok(()) }
+        if self.transform.esn {
+            f.write_str("-esn")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -291,10 +307,21 @@ impl FromStr for EspProposal {
         let cipher = cipher.ok_or(ProposalError::Missing { part: "cipher" })?;
         match (cipher.is_aead(), integrity.is_some()) {
             (true, true) => return Err(ProposalError::IntegrityTwice),
-            (false, false) => return Err(ProposalError::Missing { part: "integrity algorithm" }),
+            (false, false) => {
+                return Err(ProposalError::Missing {
+                    part: "integrity algorithm",
+                });
+            }
             (true, false) | (false, true) => {}
         }
-        Ok(Self { transform: EspTransform { cipher, integrity, esn: esn.unwrap_or(false) }, group })
+        Ok(Self {
+            transform: EspTransform {
+                cipher,
+                integrity,
+                esn: esn.unwrap_or(false),
+            },
+            group,
+        })
     }
 }
 
@@ -398,19 +425,32 @@ const ESP_INTEGRITIES: Names<EspIntegrity, 9> = [
 ];
 
 fn is_legacy_group(group: GroupNumber) -> bool {
-    matches!(group, GroupNumber::MODP_768 | GroupNumber::MODP_1024 | GroupNumber::MODP_1536)
+    matches!(
+        group,
+        GroupNumber::MODP_768 | GroupNumber::MODP_1024 | GroupNumber::MODP_1536
+    )
 }
 
 fn value_of<T: Copy>(names: &[(&'static str, T)], word: &str) -> Option<T> {
-    names.iter().find(|(name, _)| *name == word).map(|(_, value)| *value)
+    names
+        .iter()
+        .find(|(name, _)| *name == word)
+        .map(|(_, value)| *value)
 }
 
 fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
-    names.iter().find(|(_, known)| *known == value).map_or("unknown", |(name, _)| name)
+    names
+        .iter()
+        .find(|(_, known)| *known == value)
+        .map_or("unknown", |(name, _)| name)
 }
 
 fn fill<T>(part: &mut Option<T>, found: T, position: usize) -> Result<(), ProposalError> {
-    if part.replace(found).is_some() { Err(ProposalError::Repeated { position }) } else { Ok(()) }
+    if part.replace(found).is_some() {
+        Err(ProposalError::Repeated { position })
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -419,16 +459,29 @@ mod tests {
 
     #[test]
     fn phase_one_survives_a_round_trip() {
-        for text in ["aes128-sha1-modp1024", "aes256-sha384-ecp256", "3des-md5-modp768", "aes192-sha512-curve25519"] {
+        for text in [
+            "aes128-sha1-modp1024",
+            "aes256-sha384-ecp256",
+            "3des-md5-modp768",
+            "aes192-sha512-curve25519",
+        ] {
             assert_eq!(text.parse::<IkeProposal>().unwrap().to_string(), text);
         }
-        let synonyms = "aes128-sha2_256-prfsha256-x25519".parse::<IkeProposal>().unwrap();
+        let synonyms = "aes128-sha2_256-prfsha256-x25519"
+            .parse::<IkeProposal>()
+            .unwrap();
         assert_eq!(synonyms.to_string(), "aes128-sha256-curve25519");
     }
 
     #[test]
     fn phase_two_survives_a_round_trip() {
-        for text in ["aes128gcm16", "aes128-sha256-modp2048", "null-sha256", "aes256gcm16-ecp256-esn", "3des-md5"] {
+        for text in [
+            "aes128gcm16",
+            "aes128-sha256-modp2048",
+            "null-sha256",
+            "aes256gcm16-ecp256-esn",
+            "3des-md5",
+        ] {
             assert_eq!(text.parse::<EspProposal>().unwrap().to_string(), text);
         }
     }
@@ -436,28 +489,68 @@ mod tests {
     #[test]
     fn errors_name_the_word() {
         let ike = |text: &str| text.parse::<IkeProposal>();
-        assert_eq!(ike("aes128-sha3-modp1024"), Err(ProposalError::UnknownWord { position: 1 }));
-        assert_eq!(ike("aes128-aes256-sha1-modp1024"), Err(ProposalError::Repeated { position: 1 }));
-        assert_eq!(ike("aes128-sha256-prfsha1-ecp256"), Err(ProposalError::Repeated { position: 2 }));
-        assert_eq!(ike("aes128gcm16-sha1-modp1024"), Err(ProposalError::NotInPhaseOne { position: 0 }));
-        assert_eq!(ike("aes128-sha1"), Err(ProposalError::Missing { part: "group" }));
+        assert_eq!(
+            ike("aes128-sha3-modp1024"),
+            Err(ProposalError::UnknownWord { position: 1 })
+        );
+        assert_eq!(
+            ike("aes128-aes256-sha1-modp1024"),
+            Err(ProposalError::Repeated { position: 1 })
+        );
+        assert_eq!(
+            ike("aes128-sha256-prfsha1-ecp256"),
+            Err(ProposalError::Repeated { position: 2 })
+        );
+        assert_eq!(
+            ike("aes128gcm16-sha1-modp1024"),
+            Err(ProposalError::NotInPhaseOne { position: 0 })
+        );
+        assert_eq!(
+            ike("aes128-sha1"),
+            Err(ProposalError::Missing { part: "group" })
+        );
         let esp = |text: &str| text.parse::<EspProposal>();
         assert_eq!(esp("aes128gcm16-sha1"), Err(ProposalError::IntegrityTwice));
-        assert_eq!(esp("aes128"), Err(ProposalError::Missing { part: "integrity algorithm" }));
+        assert_eq!(
+            esp("aes128"),
+            Err(ProposalError::Missing {
+                part: "integrity algorithm"
+            })
+        );
         assert_eq!(esp(""), Err(ProposalError::UnknownWord { position: 0 }));
     }
 
     #[test]
     fn what_is_weak_is_called_legacy() {
-        assert!("aes128-sha1-modp1024".parse::<IkeProposal>().unwrap().is_legacy());
-        assert!(!"aes128-sha1-modp2048".parse::<IkeProposal>().unwrap().is_legacy());
-        assert!("aes128-sha1-modp1536".parse::<EspProposal>().unwrap().is_legacy());
+        assert!(
+            "aes128-sha1-modp1024"
+                .parse::<IkeProposal>()
+                .unwrap()
+                .is_legacy()
+        );
+        assert!(
+            !"aes128-sha1-modp2048"
+                .parse::<IkeProposal>()
+                .unwrap()
+                .is_legacy()
+        );
+        assert!(
+            "aes128-sha1-modp1536"
+                .parse::<EspProposal>()
+                .unwrap()
+                .is_legacy()
+        );
         assert!("aes128-md5".parse::<EspProposal>().unwrap().is_legacy());
     }
 
     #[test]
     fn keymat_is_as_long_as_the_rfcs_say() {
-        let len = |text: &str| text.parse::<EspProposal>().unwrap().transform().keymat_len();
+        let len = |text: &str| {
+            text.parse::<EspProposal>()
+                .unwrap()
+                .transform()
+                .keymat_len()
+        };
         assert_eq!(len("aes128gcm16"), 20);
         assert_eq!(len("aes256-sha512"), 96);
         assert_eq!(len("3des-md5"), 40);

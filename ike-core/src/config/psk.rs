@@ -50,28 +50,58 @@ impl PreSharedKey {
     }
 }
 
-/// Letters in a row from which on a text looks like words rather than chance.
-const WORD_LEN: usize = 4;
+/// Characters in a row from which on a text looks like words, or like counting, rather than chance.
+const RUN_LEN: usize = 4;
 
 fn estimate(key: &[u8]) -> u32 {
     let per_character = alphabet_bits(key);
     let hexadecimal = key.iter().all(u8::is_ascii_hexdigit);
     let mut tenths = 0;
-    let mut run = 0;
-    let mut last: Option<u8> = None;
+    let mut letters = 0;
+    let mut counting = Counting::default();
     for &octet in key {
-        run = if octet.is_ascii_alphabetic() { run + 1 } else { 0 };
-        let predictable = last.is_some_and(|last| octet.abs_diff(last) <= 1);
-        tenths += if predictable && !hexadecimal || last == Some(octet) {
+        letters = if octet.is_ascii_alphabetic() {
+            letters + 1
+        } else {
+            0
+        };
+        tenths += if RUN_LEN <= counting.follow(octet) {
             10
-        } else if WORD_LEN <= run && !hexadecimal {
+        } else if RUN_LEN <= letters && !hexadecimal {
             20
         } else {
             per_character
         };
-        last = Some(octet);
     }
     tenths.min(distinct_bits(key)) / 10
+}
+
+/// Follows `1111`, `1234` and `4321`.
+#[derive(Default)]
+struct Counting {
+    last: u8,
+    step: i16,
+    len: usize,
+}
+
+impl Counting {
+    /// How long the sequence is that ends with this octet.
+    fn follow(&mut self, octet: u8) -> usize {
+        let step = i16::from(octet) - i16::from(self.last);
+        self.len = match self.len {
+            0 => 1,
+            len if (-1..=1).contains(&step) => {
+                if step == self.step {
+                    len + 1
+                } else {
+                    2
+                }
+            }
+            _ => 1,
+        };
+        (self.last, self.step) = (octet, step);
+        self.len
+    }
 }
 
 /// Tenths of a bit that one random character of these classes carries.
@@ -87,12 +117,22 @@ fn alphabet_bits(key: &[u8]) -> u32 {
         (any(u8::is_ascii_lowercase), 26),
         (any(u8::is_ascii_uppercase), 26),
         (any(u8::is_ascii_digit), 10),
-        (any(|octet| octet.is_ascii_punctuation() || *octet == b' '), 12),
-        (any(|octet| !octet.is_ascii() || octet.is_ascii_control()), 160),
+        (
+            any(|octet| octet.is_ascii_punctuation() || *octet == b' '),
+            12,
+        ),
+        (
+            any(|octet| !octet.is_ascii() || octet.is_ascii_control()),
+            160,
+        ),
     ];
-    let size: u32 = size.iter().filter(|(used, _)| *used).map(|(_, size)| size).sum();
-    // Ten times the binary logarithm, rounded down, without floating point.
-    size.max(1).pow(4).ilog2() * 10 / 4
+    let size: u128 = size
+        .iter()
+        .filter(|(used, _)| *used)
+        .map(|(_, size)| size)
+        .sum();
+    // Ten times the binary logarithm, rounded down.
+    size.max(1).pow(10).ilog2()
 }
 
 /// A bound from how many different characters there are: `abababab` is not eight characters' worth.
@@ -103,7 +143,11 @@ fn distinct_bits(key: &[u8]) -> u32 {
     let distinct = u32::try_from(seen.len()).unwrap_or(u32::MAX);
     zeroize::Zeroize::zeroize(&mut seen);
     let len = u32::try_from(key.len()).unwrap_or(u32::MAX);
-    if distinct <= 1 { 10 } else { (distinct.min(256).pow(3).ilog2() * 10 / 3 + 10).saturating_mul(len) }
+    if len <= distinct.saturating_mul(2) {
+        return u32::MAX;
+    }
+    // One bit more than the logarithm, so that chance alone does not lower the estimate.
+    (distinct.min(256).pow(3).ilog2() * 10 / 3 + 10).saturating_mul(len)
 }
 
 #[cfg(test)]
@@ -115,7 +159,10 @@ mod tests {
 
     impl SecureRandom for Counter {
         fn fill(&self, octets: &mut [u8]) {
-            for (octet, value) in octets.iter_mut().zip((0..=255_u8).map(|i| i.wrapping_mul(0x9d).wrapping_add(0x3b))) {
+            for (octet, value) in octets
+                .iter_mut()
+                .zip((0..=255_u8).map(|i| i.wrapping_mul(0x9d).wrapping_add(0x3b)))
+            {
                 *octet = value;
             }
         }
@@ -134,14 +181,25 @@ mod tests {
 
     #[test]
     fn random_keys_of_128_bits_pass() {
-        assert!(127 < bits("k9Xv2QzL7mRt4WbN8cYd3P"), "{}", bits("k9Xv2QzL7mRt4WbN8cYd3P"));
+        assert!(
+            127 < bits("k9Xv2QzL7mRt4WbN8cYd3P"),
+            "{}",
+            bits("k9Xv2QzL7mRt4WbN8cYd3P")
+        );
         assert!(115 < bits("9f2c74e1b05a8d36c7e9024fb16d83a5"));
     }
 
     #[test]
     fn what_people_type_does_not() {
-        for text in ["", "123456", "lab-only-pre-shared-key", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-            "correct horse battery staple", "0123456789012345678901234567890123456789", "Company2024!"] {
+        for text in [
+            "",
+            "123456",
+            "lab-only-pre-shared-key",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "correct horse battery staple",
+            "0123456789012345678901234567890123456789",
+            "Company2024!",
+        ] {
             assert!(bits(text) < 128, "{text}: {}", bits(text));
         }
     }

@@ -25,18 +25,30 @@ impl Subnet {
     pub fn new(address: IpAddr, prefix_len: u8) -> Result<Self, SubnetError> {
         let max = width(address);
         if max < prefix_len {
-            return Err(SubnetError::PrefixTooLong { got: prefix_len, max });
+            return Err(SubnetError::PrefixTooLong {
+                got: prefix_len,
+                max,
+            });
         }
         if bits(address) & !mask(address, prefix_len) != 0 {
-            return Err(SubnetError::HostBitsSet { address, prefix_len });
+            return Err(SubnetError::HostBitsSet {
+                address,
+                prefix_len,
+            });
         }
-        Ok(Self { address, prefix_len })
+        Ok(Self {
+            address,
+            prefix_len,
+        })
     }
 
     /// The subnet that holds this one address.
     #[must_use]
     pub fn host(address: IpAddr) -> Self {
-        Self { address, prefix_len: width(address) }
+        Self {
+            address,
+            prefix_len: width(address),
+        }
     }
 
     /// The first address.
@@ -91,7 +103,10 @@ impl Subnet {
             }
             IpAddr::V6(_) => IpAddr::from(cleared.to_be_bytes()),
         };
-        Some(Self { address, prefix_len })
+        Some(Self {
+            address,
+            prefix_len,
+        })
     }
 }
 
@@ -104,7 +119,8 @@ impl Subnet {
         let differing = 128 - (bits(first) ^ bits(last)).leading_zeros();
         let prefix_len = width(first).checked_sub(u8::try_from(differing).ok()?)?;
         let subnet = Self::new(first, prefix_len).ok()?;
-        (bits(last) == bits(first) | !mask(first, prefix_len) & mask(first, width(first))).then_some(subnet)
+        (bits(last) == bits(first) | !mask(first, prefix_len) & mask(first, width(first)))
+            .then_some(subnet)
     }
 }
 
@@ -125,7 +141,10 @@ impl FromStr for Subnet {
         let address: IpAddr = address.parse().map_err(|_| SubnetError::NotAnAddress)?;
         match prefix_len {
             None => Ok(Self::host(address)),
-            Some(digits) => Self::new(address, digits.parse().map_err(|_| SubnetError::NotAPrefix)?),
+            Some(digits) => Self::new(
+                address,
+                digits.parse().map_err(|_| SubnetError::NotAPrefix)?,
+            ),
         }
     }
 }
@@ -178,7 +197,9 @@ fn bits(address: IpAddr) -> u128 {
 fn mask(address: IpAddr, prefix_len: u8) -> u128 {
     let width = u32::from(width(address));
     let all = u128::MAX.checked_shr(128 - width).unwrap_or(0);
-    let host = u128::MAX.checked_shr(128_u32.saturating_sub(width.saturating_sub(u32::from(prefix_len)))).unwrap_or(0);
+    let host = u128::MAX
+        .checked_shr(128_u32.saturating_sub(width.saturating_sub(u32::from(prefix_len))))
+        .unwrap_or(0);
     all & !host
 }
 
@@ -192,7 +213,14 @@ mod tests {
 
     #[test]
     fn text_survives_a_round_trip() {
-        for text in ["10.61.3.0/24", "0.0.0.0/0", "10.61.1.1/32", "2001:db8::/32", "::/0", "::1/128"] {
+        for text in [
+            "10.61.3.0/24",
+            "0.0.0.0/0",
+            "10.61.1.1/32",
+            "2001:db8::/32",
+            "::/0",
+            "::1/128",
+        ] {
             assert_eq!(subnet(text).to_string(), text);
         }
         assert_eq!(subnet("10.61.1.1").to_string(), "10.61.1.1/32");
@@ -201,8 +229,17 @@ mod tests {
     #[test]
     fn host_bits_are_refused() {
         let error = "10.61.3.1/24".parse::<Subnet>();
-        assert_eq!(error, Err(SubnetError::HostBitsSet { address: [10, 61, 3, 1].into(), prefix_len: 24 }));
-        assert_eq!("10.0.0.0/33".parse::<Subnet>(), Err(SubnetError::PrefixTooLong { got: 33, max: 32 }));
+        assert_eq!(
+            error,
+            Err(SubnetError::HostBitsSet {
+                address: [10, 61, 3, 1].into(),
+                prefix_len: 24
+            })
+        );
+        assert_eq!(
+            "10.0.0.0/33".parse::<Subnet>(),
+            Err(SubnetError::PrefixTooLong { got: 33, max: 32 })
+        );
         assert_eq!("ten/8".parse::<Subnet>(), Err(SubnetError::NotAnAddress));
         assert_eq!("10.0.0.0/x".parse::<Subnet>(), Err(SubnetError::NotAPrefix));
     }
@@ -215,13 +252,21 @@ mod tests {
         assert!(wide.overlaps(&narrow) && narrow.overlaps(&wide));
         assert!(!narrow.overlaps(&subnet("10.61.4.0/24")));
         assert!(!subnet("::/0").contains([10, 0, 0, 1].into()));
-        assert!(narrow.contains([10, 61, 3, 255].into()) && !narrow.contains([10, 61, 4, 0].into()));
+        assert!(
+            narrow.contains([10, 61, 3, 255].into()) && !narrow.contains([10, 61, 4, 0].into())
+        );
     }
 
     #[test]
     fn host_bits_can_be_cleared() {
-        assert_eq!(Subnet::around([10, 1, 2, 3].into(), 16), Some(subnet("10.1.0.0/16")));
-        assert_eq!(Subnet::around("2001:db8::1".parse().unwrap(), 32), Some(subnet("2001:db8::/32")));
+        assert_eq!(
+            Subnet::around([10, 1, 2, 3].into(), 16),
+            Some(subnet("10.1.0.0/16"))
+        );
+        assert_eq!(
+            Subnet::around("2001:db8::1".parse().unwrap(), 32),
+            Some(subnet("2001:db8::/32"))
+        );
         assert_eq!(Subnet::around([10, 1, 2, 3].into(), 33), None);
     }
 }

@@ -17,9 +17,17 @@ use crate::wire::numbers::ProtocolId;
 use crate::wire::{Message, Notification};
 
 impl Endpoint {
-    pub(super) fn receive_first(&mut self, message: &Message<'_>, contents: &[u8], path: Path) -> Result<(), DatagramError> {
+    pub(super) fn receive_first(
+        &mut self,
+        message: &Message<'_>,
+        contents: &[u8],
+        path: Path,
+    ) -> Result<(), DatagramError> {
         let cookie = message.header().cookies().initiator();
-        if let Some(awaiting) = self.half_open.begun_by(cookie, path.remote.ip(), Fingerprint::of(contents)) {
+        if let Some(awaiting) =
+            self.half_open
+                .begun_by(cookie, path.remote.ip(), Fingerprint::of(contents))
+        {
             let (path, second) = (awaiting.path, awaiting.repeat()?);
             self.output.stats.retransmissions += 1;
             self.output.send_framed(path.local, path.remote, second);
@@ -42,17 +50,25 @@ impl Endpoint {
     fn has_established(&self, cookie: InitiatorCookie) -> bool {
         let lowest = CookiePair::new(cookie, ResponderCookie::ZERO);
         let highest = CookiePair::new(cookie, ResponderCookie::new([0xff; 8]));
-        self.index.isakmp_sas.range(lowest..=highest).next().is_some()
+        self.index
+            .isakmp_sas
+            .range(lowest..=highest)
+            .next()
+            .is_some()
     }
 
     /// A peer that we initiated to may renew the ISAKMP SA from its side, while there is one, from where it is.
     fn renewing_peer(&self, identity: &Identity, path: Path) -> Option<(PeerId, Arc<PeerConfig>)> {
-        let named = self.added.range((identity.clone(), PeerId(0))..=(identity.clone(), PeerId(u64::MAX)));
+        let named = self
+            .added
+            .range((identity.clone(), PeerId(0))..=(identity.clone(), PeerId(u64::MAX)));
         let peers = named.filter_map(|(_, id)| self.peers.get(id));
         let mut connected = peers.filter(|peer| {
             !peer.isakmp_sas.is_empty() && peer.current_path().remote.ip() == path.remote.ip()
         });
-        connected.next().map(|peer| (peer.id, Arc::clone(&peer.config)))
+        connected
+            .next()
+            .map(|peer| (peer.id, Arc::clone(&peer.config)))
     }
 
     fn ask_for_credentials(
@@ -64,7 +80,11 @@ impl Endpoint {
         if !self.config.asks_for_credentials() {
             return Err(DatagramError::UnknownIdentity);
         }
-        if self.pending.values().any(|pending| pending.path == path && pending.identity == identity) {
+        if self
+            .pending
+            .values()
+            .any(|pending| pending.path == path && pending.identity == identity)
+        {
             return Err(DatagramError::Duplicate);
         }
         if HELD_MESSAGE_LEN < contents.len() {
@@ -76,8 +96,20 @@ impl Endpoint {
         let request = CredentialsRequest(self.next_request);
         self.next_request += 1;
         let contents = Bytes::copy_from_slice(contents);
-        self.output.event(Event::CredentialsWanted { request, identity: identity.clone(), source: path.remote });
-        self.pending.insert(request, Pending { path, contents, identity, since: self.now });
+        self.output.event(Event::CredentialsWanted {
+            request,
+            identity: identity.clone(),
+            source: path.remote,
+        });
+        self.pending.insert(
+            request,
+            Pending {
+                path,
+                contents,
+                identity,
+                since: self.now,
+            },
+        );
         Ok(())
     }
 
@@ -102,8 +134,19 @@ impl Endpoint {
         if self.pool.stock(self.config.provider(), group) {
             self.output.stats.exponentiations += 1;
         }
-        let private = self.pool.take(group).ok_or(DatagramError::InvalidKeyExchange)?;
-        let answer = Answer { endpoint: &self.config, config, choice, private, path, renewing, now: self.now };
+        let private = self
+            .pool
+            .take(group)
+            .ok_or(DatagramError::InvalidKeyExchange)?;
+        let answer = Answer {
+            endpoint: &self.config,
+            config,
+            choice,
+            private,
+            path,
+            renewing,
+            now: self.now,
+        };
         let (mut awaiting, second) =
             AwaitingHashI::begin(first, contents, answer).ok_or(DatagramError::NoProposalChosen)?;
         awaiting.sent(self.output.send(path.local, path.remote, second));
@@ -122,17 +165,29 @@ impl Endpoint {
         if let Some(notify) = error.notify_type() {
             // There is no exchange: the responder cookie is zero, whatever a peer may make of another one.
             let cookies = CookiePair::new(first.cookie(), ResponderCookie::ZERO);
-            self.answer_stranger(path, cookies, &Notification::new(ProtocolId::ISAKMP, notify, &[], &[]));
+            self.answer_stranger(
+                path,
+                cookies,
+                &Notification::new(ProtocolId::ISAKMP, notify, &[], &[]),
+            );
         }
         self.report_stranger(first.identity.clone(), path, error);
         Err(DatagramError::NoProposalChosen)
     }
 
-    pub(super) fn receive_third(&mut self, message: &Message<'_>, path: Path) -> Result<(), DatagramError> {
+    pub(super) fn receive_third(
+        &mut self,
+        message: &Message<'_>,
+        contents: &[u8],
+        path: Path,
+    ) -> Result<(), DatagramError> {
         let cookies = message.header().cookies();
-        let awaiting = self.half_open.get(cookies).ok_or(DatagramError::UnknownCookies)?;
+        let awaiting = self
+            .half_open
+            .get(cookies)
+            .ok_or(DatagramError::UnknownCookies)?;
         let had_keys = awaiting.has_keys();
-        let verified = awaiting.verify(&self.config, message, path);
+        let verified = awaiting.verify(&self.config, message, contents, path);
         self.output.stats.exponentiations += u64::from(!had_keys && awaiting.has_keys());
         match verified {
             Ok(verified) => {
@@ -148,12 +203,18 @@ impl Endpoint {
 
     /// A third message that does not verify is reported once: it tells the hub's operator which key is wrong.
     fn report_third(&mut self, cookies: CookiePair, path: Path, error: &DatagramError) {
-        let reason = match error {
-            DatagramError::Undecryptable => PhaseOneError::UndecryptableMessage3,
-            DatagramError::AuthenticationFailed => PhaseOneError::AuthenticationFailed,
-            _ => return,
+        let reason = if *error == DatagramError::Undecryptable {
+            PhaseOneError::UndecryptableMessage3
+        } else if *error == DatagramError::AuthenticationFailed {
+            PhaseOneError::AuthenticationFailed
+        } else {
+            return;
         };
-        let Some(awaiting) = self.half_open.get_mut(cookies).filter(|awaiting| !awaiting.reported) else {
+        let Some(awaiting) = self
+            .half_open
+            .get_mut(cookies)
+            .filter(|awaiting| !awaiting.reported)
+        else {
             return;
         };
         awaiting.reported = true;
@@ -166,7 +227,12 @@ impl Endpoint {
         tracing::debug!(%identity, %error, "phase 1 failed");
         if self.reports.admit(self.now, path.remote.ip()) {
             let identity = Some(identity);
-            self.output.event(Event::PhaseOneFailed { peer: None, identity, remote: path.remote, error });
+            self.output.event(Event::PhaseOneFailed {
+                peer: None,
+                identity,
+                remote: path.remote,
+                error,
+            });
         }
     }
 
@@ -193,14 +259,20 @@ impl Endpoint {
         });
         for HeldMessage { path, contents } in held {
             let handled = Message::decode(&contents).map_err(DatagramError::from);
-            let handled = handled.and_then(|message| self.receive_quick_mode(&message, &contents, path));
+            let handled =
+                handled.and_then(|message| self.receive_quick_mode(&message, &contents, path));
             if let Err(error) = handled {
                 self.output.stats.drops.count(&error);
             }
         }
     }
 
-    fn responder_peer(&mut self, identity: Identity, config: &Arc<PeerConfig>, path: Path) -> PeerId {
+    fn responder_peer(
+        &mut self,
+        identity: Identity,
+        config: &Arc<PeerConfig>,
+        path: Path,
+    ) -> PeerId {
         if let Some(id) = self.by_identity.get(&identity) {
             return *id;
         }

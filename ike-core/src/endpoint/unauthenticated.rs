@@ -11,7 +11,11 @@ use crate::wire::numbers::{ExchangeType, NotifyType, PayloadType, ProtocolId};
 use crate::wire::{Header, Message, Notification, PayloadChain};
 
 impl Endpoint {
-    pub(super) fn receive_hint(&mut self, message: &Message<'_>, path: Path) -> Result<(), DatagramError> {
+    pub(super) fn receive_hint(
+        &mut self,
+        message: &Message<'_>,
+        path: Path,
+    ) -> Result<(), DatagramError> {
         let payloads = message.payloads()?;
         let cookies = message.header().cookies();
         let source = path.remote.ip();
@@ -19,7 +23,9 @@ impl Endpoint {
             let notification = Notification::decode(payload.body())?;
             let notify = notification.notify_type();
             if let Some(peer) = self.index.initiating.get(&cookies.initiator()).copied() {
-                self.with_peer(self.now, peer, |peer, _| peer.suspect_phase_one(source, notify));
+                self.with_peer(self.now, peer, |peer, _| {
+                    peer.suspect_phase_one(source, notify)
+                });
             }
             match notify {
                 NotifyType::INVALID_SPI => self.hint_invalid_spi(&notification, source),
@@ -32,16 +38,21 @@ impl Endpoint {
 
     fn hint_invalid_spi(&mut self, notification: &Notification<'_>, source: core::net::IpAddr) {
         // Some put the SPI where it belongs, some into the data.
-        let named = Spi::from_slice(notification.spi()).or_else(|| Spi::from_slice(notification.data()));
+        let named =
+            Spi::from_slice(notification.spi()).or_else(|| Spi::from_slice(notification.data()));
         let Some(spi) = named else {
             return;
         };
         let at_source = |id: &PeerId| {
-            self.peers.get(id).is_some_and(|peer| peer.current_path().remote.ip() == source)
+            self.peers
+                .get(id)
+                .is_some_and(|peer| peer.current_path().remote.ip() == source)
         };
         let peer = self.index.peers_sending_to(spi).find(at_source);
         if let Some(peer) = peer {
-            self.with_peer(self.now, peer, |peer, context| peer.on_hint(context, Hint::InvalidSpi, Some(spi)));
+            self.with_peer(self.now, peer, |peer, context| {
+                peer.on_hint(context, Hint::InvalidSpi, Some(spi))
+            });
         }
     }
 
@@ -50,19 +61,29 @@ impl Endpoint {
             return;
         };
         let newest_there = self.peers.get(&id).and_then(|peer| peer.status());
-        if newest_there.is_some_and(|status| status.cookies == cookies && status.remote.ip() == source) {
-            self.with_peer(self.now, id, |peer, context| peer.on_hint(context, Hint::InvalidCookie, None));
+        if newest_there
+            .is_some_and(|status| status.cookies == cookies && status.remote.ip() == source)
+        {
+            self.with_peer(self.now, id, |peer, context| {
+                peer.on_hint(context, Hint::InvalidCookie, None)
+            });
         }
     }
 
     pub(super) fn send_invalid_cookie(&mut self, path: Path, cookies: CookiePair) {
         let spi = cookies.octets();
-        let notification = Notification::new(ProtocolId::ISAKMP, NotifyType::INVALID_COOKIE, &spi, &[]);
+        let notification =
+            Notification::new(ProtocolId::ISAKMP, NotifyType::INVALID_COOKIE, &spi, &[]);
         self.answer_stranger(path, cookies, &notification);
     }
 
     /// Sends an unauthenticated notification, within limits. It is shorter than anything it may answer.
-    pub(super) fn answer_stranger(&mut self, path: Path, cookies: CookiePair, notification: &Notification<'_>) {
+    pub(super) fn answer_stranger(
+        &mut self,
+        path: Path,
+        cookies: CookiePair,
+        notification: &Notification<'_>,
+    ) {
         if !self.strangers.admit(self.now, path.remote.ip()) {
             self.output.stats.stranger_answers_suppressed += 1;
             return;
@@ -70,13 +91,28 @@ impl Endpoint {
         self.output.stats.stranger_answers_out += 1;
         let mut payloads = PayloadChain::new();
         payloads.push(PayloadType::NOTIFICATION, &notification.encode());
-        let header = Header::new(cookies, ExchangeType::INFORMATIONAL, MessageId::generate(self.random()));
-        self.output.send(path.local, path.remote, header.encode_clear(&payloads));
+        let header = Header::new(
+            cookies,
+            ExchangeType::INFORMATIONAL,
+            MessageId::generate(self.random()),
+        );
+        self.output
+            .send(path.local, path.remote, header.encode_clear(&payloads));
     }
 
-    pub(super) fn refuse_version(&mut self, path: Path, contents: &[u8], major: u8) -> Result<(), DatagramError> {
+    pub(super) fn refuse_version(
+        &mut self,
+        path: Path,
+        contents: &[u8],
+        major: u8,
+    ) -> Result<(), DatagramError> {
         if let Ok((header, _)) = Header::decode(contents) {
-            let notification = Notification::new(ProtocolId::ISAKMP, NotifyType::INVALID_MAJOR_VERSION, &[], &[]);
+            let notification = Notification::new(
+                ProtocolId::ISAKMP,
+                NotifyType::INVALID_MAJOR_VERSION,
+                &[],
+                &[],
+            );
             self.answer_stranger(path, header.cookies(), &notification);
         }
         Err(DatagramError::UnsupportedVersion { major })
@@ -89,16 +125,28 @@ impl Endpoint {
         exchange: ExchangeType,
     ) -> Result<(), DatagramError> {
         let cookies = CookiePair::new(header.cookies().initiator(), ResponderCookie::ZERO);
-        let notification = Notification::new(ProtocolId::ISAKMP, NotifyType::UNSUPPORTED_EXCHANGE_TYPE, &[], &[]);
+        let notification = Notification::new(
+            ProtocolId::ISAKMP,
+            NotifyType::UNSUPPORTED_EXCHANGE_TYPE,
+            &[],
+            &[],
+        );
         self.answer_stranger(path, cookies, &notification);
         Err(DatagramError::UnsupportedExchange { exchange })
     }
 
     /// An encrypted message under cookies that nobody knows: the sender may not know yet that we have started anew.
-    pub(super) fn reject_unknown(&mut self, message: &Message<'_>, path: Path) -> Result<(), DatagramError> {
+    pub(super) fn reject_unknown(
+        &mut self,
+        message: &Message<'_>,
+        path: Path,
+    ) -> Result<(), DatagramError> {
         let cookies = message.header().cookies();
         let responder = cookies.responder().octets();
-        let ours = self.config.shard().is_none_or(|shard| responder.first() == Some(&shard));
+        let ours = self
+            .config
+            .shard()
+            .is_none_or(|shard| responder.first() == Some(&shard));
         let plausible = message.header().flags().is_encrypted() && !cookies.responder().is_zero();
         if ours && plausible && self.half_open.get(cookies).is_none() {
             self.send_invalid_cookie(path, cookies);

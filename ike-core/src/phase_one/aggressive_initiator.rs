@@ -8,8 +8,10 @@ use super::offer;
 use crate::config::{Encapsulation, Identity, IkeProposal, PeerConfig};
 use crate::context::Context;
 use crate::cookie::{CookiePair, InitiatorCookie, ResponderCookie};
-use crate::crypto::{CryptoProvider, ExchangeInputs, Iv, MessageCipher, PrivateValue, SecureRandom, Skeyid};
-use crate::error::{DatagramError, PhaseOneError};
+use crate::crypto::{
+    CryptoProvider, ExchangeInputs, Iv, MessageCipher, PrivateValue, SecureRandom, Skeyid,
+};
+use crate::error::PhaseOneError;
 use crate::event::Role;
 use crate::isakmp_sa::{Capabilities, Fingerprint, Negotiated, Path, ThirdMessage, Traversal};
 use crate::message_id::MessageId;
@@ -18,7 +20,8 @@ use crate::time::Instant;
 use crate::trace;
 use crate::wire::numbers::{ExchangeType, GroupNumber, NotifyType, PayloadType, ProtocolId};
 use crate::wire::{
-    Flags, Header, Message, Notification, PayloadChain, Payloads, SecurityAssociation, Vendor, VendorId,
+    Flags, Header, Message, Notification, PayloadChain, Payloads, SecurityAssociation, Vendor,
+    VendorId,
 };
 
 /// Message 1 is out; message 2 is awaited.
@@ -92,12 +95,18 @@ impl AwaitingSa2 {
         for vendor_id in NatTraversal::OFFERED {
             payloads.push(PayloadType::VENDOR_ID, vendor_id.octets());
         }
-        payloads.push(PayloadType::VENDOR_ID, VendorId::DEAD_PEER_DETECTION.octets());
+        payloads.push(
+            PayloadType::VENDOR_ID,
+            VendorId::DEAD_PEER_DETECTION.octets(),
+        );
         let cookies = CookiePair::new(cookie, ResponderCookie::ZERO);
         let header = Header::new(cookies, ExchangeType::AGGRESSIVE, MessageId::PHASE_ONE);
         trace::sent(&header, &payloads);
-        let contents = context.output.send(path.local, path.remote, header.encode_clear(&payloads));
-        let retransmit = Retransmit::new(contents, config.retransmission(), srtt, context.now, random);
+        let contents = context
+            .output
+            .send(path.local, path.remote, header.encode_clear(&payloads));
+        let retransmit =
+            Retransmit::new(contents, config.retransmission(), srtt, context.now, random);
         Some(Self {
             cookie,
             offered,
@@ -134,15 +143,22 @@ impl AwaitingSa2 {
         let header = message.header();
         let payloads = message.payloads()?;
         trace::received(header, &payloads);
-        let sa = SecurityAssociation::decode(payloads.exactly_one(PayloadType::SECURITY_ASSOCIATION)?.body())?;
+        let sa = SecurityAssociation::decode(
+            payloads
+                .exactly_one(PayloadType::SECURITY_ASSOCIATION)?
+                .body(),
+        )?;
         let g_xr = payloads.exactly_one(PayloadType::KEY_EXCHANGE)?.body();
         let nr_b = payloads.exactly_one(PayloadType::NONCE)?.body();
         let idir_b = payloads.exactly_one(PayloadType::IDENTIFICATION)?.body();
         let hash_r = payloads.exactly_one(PayloadType::HASH)?.body();
         crate::wire::Nonce::decode(nr_b)?;
 
-        let (proposal, theirs) = offer::chosen(&sa, &self.offered).ok_or(PhaseOneError::AnswerNotOffered)?;
-        let hash = provider.hash(proposal.hash()).ok_or(PhaseOneError::UnsupportedAlgorithm)?;
+        let (proposal, theirs) =
+            offer::chosen(&sa, &self.offered).ok_or(PhaseOneError::AnswerNotOffered)?;
+        let hash = provider
+            .hash(proposal.hash())
+            .ok_or(PhaseOneError::UnsupportedAlgorithm)?;
         check_identity(config.remote(), idir_b)?;
 
         let cookies = CookiePair::new(self.cookie, header.cookies().responder());
@@ -158,13 +174,17 @@ impl AwaitingSa2 {
         if !skeyid.hash_r(&inputs).verify(hash_r) {
             return Err(PhaseOneError::PskMismatch);
         }
-        let g_xy = self.private.agree(g_xr).map_err(|_| PhaseOneError::AnswerNotOffered)?;
+        let g_xy = self
+            .private
+            .agree(g_xr)
+            .map_err(|_| PhaseOneError::AnswerNotOffered)?;
         let keys = skeyid.session_keys(&g_xy, cookies);
-        let cipher = message_cipher(provider, &proposal, &keys).ok_or(PhaseOneError::UnsupportedAlgorithm)?;
+        let cipher = message_cipher(provider, &proposal, &keys)
+            .ok_or(PhaseOneError::UnsupportedAlgorithm)?;
         Ok(Verified {
             cookies,
             proposal,
-            lifetime: theirs.map_or(config.ike_lifetime(), |theirs| theirs.min(config.ike_lifetime())),
+            lifetime: config.ike_lifetime().min(theirs.unwrap_or(Duration::MAX)),
             g_xr: g_xr.to_vec(),
             idir_b: idir_b.to_vec(),
             traversal: self.traversal(config, &payloads, &NatHasher::new(hash, cookies)),
@@ -176,13 +196,22 @@ impl AwaitingSa2 {
         })
     }
 
-    fn traversal(&self, config: &PeerConfig, payloads: &Payloads<'_>, hasher: &NatHasher) -> Traversal {
+    fn traversal(
+        &self,
+        config: &PeerConfig,
+        payloads: &Payloads<'_>,
+        hasher: &NatHasher,
+    ) -> Traversal {
         let dialect = NatTraversal::choose(payloads);
         let nat = dialect.map_or_else(Default::default, |dialect| {
             dialect.detect(payloads, hasher, &[self.path.local], &[self.path.remote])
         });
         let forced = config.encapsulation() == Encapsulation::Always;
-        Traversal { dialect, nat, encapsulated: dialect.is_some() && (nat.any() || forced) }
+        Traversal {
+            dialect,
+            nat,
+            encapsulated: dialect.is_some() && (nat.any() || forced),
+        }
     }
 
     /// Completes the exchange: message 3 is sent, from the NAT port on if a NAT was found.
@@ -193,7 +222,9 @@ impl AwaitingSa2 {
         verified: Verified,
         initial_contact: bool,
     ) -> Completed {
-        let Verified { cookies, traversal, .. } = verified;
+        let Verified {
+            cookies, traversal, ..
+        } = verified;
         let path = float(self.path, context, config, traversal);
         let inputs = ExchangeInputs {
             g_xi: self.private.public(),
@@ -215,13 +246,19 @@ impl AwaitingSa2 {
         }
         if initial_contact {
             let spi = cookies.octets();
-            let notification = Notification::new(ProtocolId::ISAKMP, NotifyType::INITIAL_CONTACT, &spi, &[]);
+            let notification =
+                Notification::new(ProtocolId::ISAKMP, NotifyType::INITIAL_CONTACT, &spi, &[]);
             payloads.push(PayloadType::NOTIFICATION, &notification.encode());
         }
         let header = Header::new(cookies, ExchangeType::AGGRESSIVE, MessageId::PHASE_ONE);
         let header = header.with_flags(Flags::ENCRYPTION);
         trace::sent(&header, &payloads);
-        let iv = Iv::phase_one(hash, verified.cipher.block_len(), self.private.public(), &verified.g_xr);
+        let iv = Iv::phase_one(
+            hash,
+            verified.cipher.block_len(),
+            self.private.public(),
+            &verified.g_xr,
+        );
         let (message, base_iv) = match verified.cipher.encrypt(&iv, payloads.octets()) {
             Ok((body, next)) => (header.encode_message(payloads.first(), &body), next),
             // Cannot happen for an IV made for this cipher; RFC 2409 section 5.4 allows message 3 in clear.
@@ -240,8 +277,13 @@ impl AwaitingSa2 {
                 traversal,
                 capabilities: verified.capabilities,
                 lifetime: verified.lifetime,
+                third_check: None,
             },
-            third_message: ThirdMessage { contents, answers: verified.fingerprint, repeats: 0 },
+            third_message: ThirdMessage {
+                contents,
+                answers: verified.fingerprint,
+                repeats: 0,
+            },
             round_trip: self.retransmit.round_trip(context.now),
             renewal: self.renewal,
         }
@@ -254,9 +296,19 @@ impl AwaitingSa2 {
             PhaseOneError::PskMismatch => 4,
             PhaseOneError::IdentityMismatch { .. } => 3,
             PhaseOneError::NoProposalChosen { .. } => 2,
-            _ => 1,
+            PhaseOneError::UndecryptableMessage3
+            | PhaseOneError::AuthenticationFailed
+            | PhaseOneError::RefusedByPeer { .. }
+            | PhaseOneError::AnswerNotOffered
+            | PhaseOneError::TimedOut { .. }
+            | PhaseOneError::UnsupportedAlgorithm
+            | PhaseOneError::Malformed(_) => 1,
         };
-        if self.suspicion.as_ref().is_none_or(|known| telling(known) < telling(&error)) {
+        if self
+            .suspicion
+            .as_ref()
+            .is_none_or(|known| telling(known) < telling(&error))
+        {
             self.suspicion = Some(error);
             return true;
         }
@@ -275,20 +327,26 @@ impl AwaitingSa2 {
 
 /// The proposals that share the group of the first one: the group has to be known before the offer is answered.
 fn offerable(context: &Context<'_>, config: &PeerConfig) -> Vec<IkeProposal> {
-    let supported = config.ike_proposals().iter().filter(|proposal| context.config.supports_ike(proposal));
+    let supported = config
+        .ike_proposals()
+        .iter()
+        .filter(|proposal| context.config.supports_ike(proposal));
     let mut group: Option<GroupNumber> = None;
-    supported.filter(|proposal| *group.get_or_insert_with(|| proposal.group()) == proposal.group()).copied().collect()
+    supported
+        .filter(|proposal| *group.get_or_insert_with(|| proposal.group()) == proposal.group())
+        .copied()
+        .collect()
 }
 
 fn check_identity(expected: &Identity, idir_b: &[u8]) -> Result<(), PhaseOneError> {
-    let received = Identity::decode(idir_b).map_err(|error| match error {
-        DatagramError::Malformed(error) => PhaseOneError::Malformed(error),
-        _ => PhaseOneError::AnswerNotOffered,
-    })?;
+    let received = Identity::decode(idir_b)?;
     if received == *expected {
         Ok(())
     } else {
-        Err(PhaseOneError::IdentityMismatch { expected: expected.clone(), received })
+        Err(PhaseOneError::IdentityMismatch {
+            expected: expected.clone(),
+            received,
+        })
     }
 }
 

@@ -17,17 +17,20 @@ use super::offer::{self, Choice};
 use crate::config::{Encapsulation, EndpointConfig, Identity, IkeProposal, PeerConfig};
 use crate::cookie::{CookiePair, InitiatorCookie, ResponderCookie};
 use crate::crypto::{
-    CryptoProvider, Digest, ExchangeInputs, Iv, MessageCipher, PrivateValue, SecureRandom, SessionKeys, Skeyid,
+    CryptoProvider, Digest, ExchangeInputs, Iv, MessageCipher, PrivateValue, SecureRandom,
+    SessionKeys, Skeyid,
 };
 use crate::error::{DatagramError, Mismatch};
 use crate::event::{PeerId, Role};
-use crate::isakmp_sa::{Capabilities, Fingerprint, Negotiated, Path, Traversal};
+use crate::isakmp_sa::{Capabilities, Fingerprint, Negotiated, Path, ThirdCheck, Traversal};
 use crate::limits::MESSAGE_2_REPEATS;
 use crate::message_id::MessageId;
 use crate::time::Instant;
 use crate::trace;
 use crate::wire::numbers::{ExchangeType, NotifyType, PayloadType, ProtocolId};
-use crate::wire::{DecodeError, Header, Message, Nonce, Notification, PayloadChain, Payloads, SecurityAssociation};
+use crate::wire::{
+    DecodeError, Header, Message, Nonce, Notification, PayloadChain, Payloads, SecurityAssociation,
+};
 use crate::wire::{KeyExchange, VendorId};
 
 /// Message 1, decoded, with nothing kept of it yet.
@@ -46,10 +49,15 @@ impl<'a> FirstMessage<'a> {
     pub(crate) fn decode(message: &Message<'a>) -> Result<Self, DatagramError> {
         let cookie = message.header().cookies().initiator();
         if cookie.is_zero() {
-            return Err(DecodeError::BadValue { what: "initiator cookie" }.into());
+            return Err(DecodeError::BadValue {
+                what: "initiator cookie",
+            }
+            .into());
         }
         let payloads = message.payloads()?;
-        let sai_b = payloads.exactly_one(PayloadType::SECURITY_ASSOCIATION)?.body();
+        let sai_b = payloads
+            .exactly_one(PayloadType::SECURITY_ASSOCIATION)?
+            .body();
         let g_xi = payloads.exactly_one(PayloadType::KEY_EXCHANGE)?.body();
         let ni_b = payloads.exactly_one(PayloadType::NONCE)?.body();
         let idii_b = payloads.exactly_one(PayloadType::IDENTIFICATION)?.body();
@@ -72,14 +80,23 @@ impl<'a> FirstMessage<'a> {
     }
 
     /// Chooses from the offer. Needs no cryptography.
-    pub(crate) fn choose(&self, endpoint: &EndpointConfig, config: &PeerConfig) -> Result<Choice, Option<Mismatch>> {
+    pub(crate) fn choose(
+        &self,
+        endpoint: &EndpointConfig,
+        config: &PeerConfig,
+    ) -> Result<Choice, Option<Mismatch>> {
         let ours = config.ike_proposals().iter().copied();
-        offer::choose(&self.offer, ours.filter(|proposal| endpoint.supports_ike(proposal)))
+        offer::choose(
+            &self.offer,
+            ours.filter(|proposal| endpoint.supports_ike(proposal)),
+        )
     }
 
     /// Whether the peer's value has the length of the group. The rest is seen when it is used.
     pub(crate) fn fits(&self, provider: &CryptoProvider, proposal: &IkeProposal) -> bool {
-        provider.group(proposal.group()).is_some_and(|group| group.public_len() == self.g_xi.len())
+        provider
+            .group(proposal.group())
+            .is_some_and(|group| group.public_len() == self.g_xi.len())
     }
 }
 
@@ -127,6 +144,8 @@ pub(crate) struct Verified {
     traversal: Traversal,
     path: Path,
     pub(crate) initial_contact: bool,
+    /// Of message 3, if it was encrypted.
+    encrypted: Option<Fingerprint>,
 }
 
 /// What message 2 is made from, besides message 1.
@@ -143,12 +162,27 @@ pub(crate) struct Answer<'a> {
 
 impl AwaitingHashI {
     /// Answers message 1. Returns what to keep and message 2, without framing. `None` if the provider lacks the hash.
-    pub(crate) fn begin(first: &FirstMessage<'_>, octets: &[u8], answer: Answer<'_>) -> Option<(Self, Vec<u8>)> {
-        let Answer { endpoint, config, choice, private, path, renewing, now } = answer;
+    pub(crate) fn begin(
+        first: &FirstMessage<'_>,
+        octets: &[u8],
+        answer: Answer<'_>,
+    ) -> Option<(Self, Vec<u8>)> {
+        let Answer {
+            endpoint,
+            config,
+            choice,
+            private,
+            path,
+            renewing,
+            now,
+        } = answer;
         let provider = endpoint.provider();
         let random = &*provider.secure_random;
         let hash = provider.hash(choice.proposal.hash())?;
-        let cookies = CookiePair::new(first.cookie, ResponderCookie::generate(random, endpoint.shard()));
+        let cookies = CookiePair::new(
+            first.cookie,
+            ResponderCookie::generate(random, endpoint.shard()),
+        );
         let mut nr_b = vec![0; NONCE_LEN];
         random.fill(&mut nr_b);
         let idir_b = config.local().encode();
@@ -169,7 +203,10 @@ impl AwaitingHashI {
         payloads.push(PayloadType::NONCE, &nr_b);
         payloads.push(PayloadType::IDENTIFICATION, &idir_b);
         payloads.push(PayloadType::HASH, &skeyid.hash_r(&inputs));
-        payloads.push(PayloadType::VENDOR_ID, VendorId::DEAD_PEER_DETECTION.octets());
+        payloads.push(
+            PayloadType::VENDOR_ID,
+            VendorId::DEAD_PEER_DETECTION.octets(),
+        );
         if let Some(dialect) = dialect {
             payloads.push(PayloadType::VENDOR_ID, dialect.vendor_id().octets());
             let feign = config.encapsulation() == Encapsulation::Always;
@@ -192,7 +229,7 @@ impl AwaitingHashI {
             repeats: 0,
             reported: false,
             proposal: choice.proposal,
-            lifetime: theirs.map_or(config.ike_lifetime(), |theirs| theirs.min(config.ike_lifetime())),
+            lifetime: config.ike_lifetime().min(theirs.unwrap_or(Duration::MAX)),
             private,
             g_xi: first.g_xi.to_vec(),
             hash_i,
@@ -229,6 +266,7 @@ impl AwaitingHashI {
         &self,
         endpoint: &EndpointConfig,
         message: &Message<'_>,
+        octets: &[u8],
         path: Path,
     ) -> Result<Verified, DatagramError> {
         // The port may change, RFC 3947 section 4; the address may not.
@@ -243,22 +281,46 @@ impl AwaitingHashI {
             let keys = self.keys(endpoint.provider())?.clone();
             let traversal = self.traversal(endpoint, &payloads, path, keys.session.hash());
             trace::received(header, &payloads);
-            return Ok(Verified { base_iv: keys.iv, keys, traversal, path, initial_contact: false });
+            return Ok(Verified {
+                base_iv: keys.iv,
+                keys,
+                traversal,
+                path,
+                initial_contact: false,
+                encrypted: None,
+            });
         }
         let keys = self.keys(endpoint.provider())?.clone();
-        let (plaintext, base_iv) =
-            keys.cipher.decrypt(&keys.iv, message.body()).map_err(|_| DatagramError::Undecryptable)?;
+        let (plaintext, base_iv) = keys
+            .cipher
+            .decrypt(&keys.iv, message.body())
+            .map_err(|_| DatagramError::Undecryptable)?;
         let payloads = Payloads::decode_padded(header.next_payload(), &plaintext)
             .map_err(|_| DatagramError::Undecryptable)?;
         self.check_hash(&payloads)?;
         trace::received(header, &payloads);
         let traversal = self.traversal(endpoint, &payloads, path, keys.session.hash());
-        Ok(Verified { base_iv, keys, traversal, path, initial_contact: has_initial_contact(&payloads) })
+        let initial_contact = has_initial_contact(&payloads);
+        let encrypted = Some(Fingerprint::of(octets));
+        Ok(Verified {
+            base_iv,
+            keys,
+            traversal,
+            path,
+            initial_contact,
+            encrypted,
+        })
     }
 
     fn check_hash(&self, payloads: &Payloads<'_>) -> Result<(), DatagramError> {
-        let hash = payloads.exactly_one(PayloadType::HASH).map_err(|_| DatagramError::Undecryptable)?;
-        if self.hash_i.verify(hash.body()) { Ok(()) } else { Err(DatagramError::AuthenticationFailed) }
+        let hash = payloads
+            .exactly_one(PayloadType::HASH)
+            .map_err(|_| DatagramError::Undecryptable)?;
+        if self.hash_i.verify(hash.body()) {
+            Ok(())
+        } else {
+            Err(DatagramError::AuthenticationFailed)
+        }
     }
 
     /// The keys, which cost the one exponentiation of this exchange.
@@ -267,10 +329,22 @@ impl AwaitingHashI {
             let g_xy = self.private.agree(&self.g_xi).ok()?;
             let session = self.skeyid.session_keys(&g_xy, self.cookies);
             let cipher = message_cipher(provider, &self.proposal, &session)?;
-            let iv = Iv::phase_one(session.hash(), cipher.block_len(), &self.g_xi, self.private.public());
-            Some(Keys { session, cipher, iv })
+            let iv = Iv::phase_one(
+                session.hash(),
+                cipher.block_len(),
+                &self.g_xi,
+                self.private.public(),
+            );
+            Some(Keys {
+                session,
+                cipher,
+                iv,
+            })
         };
-        self.keys.get_or_init(derive).as_ref().ok_or(DatagramError::InvalidKeyExchange)
+        self.keys
+            .get_or_init(derive)
+            .as_ref()
+            .ok_or(DatagramError::InvalidKeyExchange)
     }
 
     fn traversal(
@@ -281,19 +355,40 @@ impl AwaitingHashI {
         hash: &'static dyn crate::crypto::Hash,
     ) -> Traversal {
         let Some(dialect) = self.dialect else {
-            return Traversal { dialect: None, nat: Default::default(), encapsulated: false };
+            return Traversal {
+                dialect: None,
+                nat: Default::default(),
+                encapsulated: false,
+            };
         };
         let hasher = NatHasher::new(hash, self.cookies);
         let ours = with_port(path.local, endpoint.ike_port());
         let theirs = with_port(path.remote, STANDARD_IKE_PORT);
-        let nat = dialect.detect(payloads, &hasher, &[path.local, ours], &[path.remote, self.path.remote, theirs]);
+        let nat = dialect.detect(
+            payloads,
+            &hasher,
+            &[path.local, ours],
+            &[path.remote, self.path.remote, theirs],
+        );
+        // RFC 3947 section 4: it is the initiator that changes ports if it finds a NAT. Where it stays, so do we,
+        // whatever we may have found; should it change later, we follow.
         let floated = path.local.port() == endpoint.nat_port();
         let forced = self.config.encapsulation() == Encapsulation::Always;
-        Traversal { dialect: Some(dialect), nat, encapsulated: floated || nat.any() || forced }
+        Traversal {
+            dialect: Some(dialect),
+            nat,
+            encapsulated: floated || forced,
+        }
     }
 
     /// Completes the exchange.
     pub(crate) fn establish(self, verified: Verified) -> Negotiated {
+        let iv = verified.keys.iv;
+        let third_check = verified.encrypted.map(|accepted| ThirdCheck {
+            iv,
+            hash_i: self.hash_i,
+            accepted,
+        });
         Negotiated {
             cookies: self.cookies,
             role: Role::Responder,
@@ -305,6 +400,7 @@ impl AwaitingHashI {
             traversal: verified.traversal,
             capabilities: self.capabilities,
             lifetime: self.lifetime,
+            third_check,
         }
     }
 }
@@ -318,8 +414,10 @@ fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
 
 fn has_initial_contact(payloads: &Payloads<'_>) -> bool {
     let notifications = payloads.of_type(PayloadType::NOTIFICATION);
-    notifications.filter_map(|payload| Notification::decode(payload.body()).ok()).any(|notification| {
-        notification.notify_type() == NotifyType::INITIAL_CONTACT
-            && matches!(notification.protocol(), ProtocolId::ISAKMP | ProtocolId(0))
-    })
+    notifications
+        .filter_map(|payload| Notification::decode(payload.body()).ok())
+        .any(|notification| {
+            notification.notify_type() == NotifyType::INITIAL_CONTACT
+                && matches!(notification.protocol(), ProtocolId::ISAKMP | ProtocolId(0))
+        })
 }

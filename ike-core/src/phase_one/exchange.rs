@@ -2,7 +2,6 @@
 
 use super::aggressive_initiator::Completed;
 use crate::context::Context;
-use crate::cookie::CookiePair;
 use crate::error::{DatagramError, PhaseOneError, QuickModeError};
 use crate::event::{Event, Hint};
 use crate::isakmp_sa::{Fingerprint, IsakmpSa, Path};
@@ -40,18 +39,17 @@ impl Peer {
                 let dropped = drop_reason(&error);
                 let mismatch = error == PhaseOneError::PskMismatch;
                 if phase_one.suspect(error) && mismatch {
-                    context.output.event(Event::Hinted { peer: self.id, hint: Hint::PskMismatch });
+                    context.output.event(Event::Hinted {
+                        peer: self.id,
+                        hint: Hint::PskMismatch,
+                    });
                 }
                 Err(dropped)
             }
         }
     }
 
-    fn established(
-        &mut self,
-        context: &mut Context<'_>,
-        completed: Completed,
-    ) {
+    fn established(&mut self, context: &mut Context<'_>, completed: Completed) {
         self.measure(completed.round_trip);
         self.initial_contact = false;
         let mut isakmp = IsakmpSa::new(context, completed.negotiated);
@@ -63,24 +61,37 @@ impl Peer {
                 self.report_quick_mode_failure(context, Some(pair), error);
             }
         }
-        if completed.renewal && !self.exchanges.iter().any(|exchange| exchange.pair_in_flight().is_some()) {
+        if completed.renewal {
             // Whether message 3 has arrived shows when the peer answers under the new SA.
             self.check_liveness(context, None);
         }
     }
 
-    pub(crate) fn repeat_third_message(&mut self, context: &mut Context<'_>, cookies: CookiePair, received: Fingerprint) {
-        let isakmp = self.isakmp_sas.iter_mut().find(|isakmp| isakmp.cookies() == cookies);
-        if let Some(isakmp) = isakmp
-            && let Some(contents) = isakmp.repeat_third_message(Some(received))
-        {
+    /// Takes in a message of aggressive mode under an ISAKMP SA that is established: message 2 again, for want of our
+    /// message 3, or another message 3 of the peer's.
+    pub(crate) fn receive_aggressive_again(
+        &mut self,
+        context: &mut Context<'_>,
+        message: &Message<'_>,
+        contents: &[u8],
+    ) -> Result<(), DatagramError> {
+        let cookies = message.header().cookies();
+        let isakmp = self
+            .isakmp_sas
+            .iter_mut()
+            .find(|isakmp| isakmp.cookies() == cookies);
+        let isakmp = isakmp.ok_or(DatagramError::UnknownCookies)?;
+        if let Some(third) = isakmp.repeat_third_message(Some(Fingerprint::of(contents))) {
             let path = isakmp.path();
             context.output.stats.retransmissions += 1;
-            context.output.send_framed(path.local, path.remote, contents);
+            context.output.send_framed(path.local, path.remote, third);
+            return Err(DatagramError::Duplicate);
         }
+        isakmp.correct_third_message(message, contents)
     }
 }
 
+/// Why a message 2 that failed for this reason was dropped.
 fn drop_reason(error: &PhaseOneError) -> DatagramError {
     match error {
         PhaseOneError::PskMismatch

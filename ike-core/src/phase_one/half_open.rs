@@ -56,7 +56,9 @@ impl HalfOpenTable {
         first: Fingerprint,
     ) -> Option<&mut AwaitingHashI> {
         let cookies = self.by_source.get(&(cookie, source, first))?;
-        self.entries.get_mut(cookies).map(|entry| &mut entry.awaiting)
+        self.entries
+            .get_mut(cookies)
+            .map(|entry| &mut entry.awaiting)
     }
 
     pub(crate) fn get(&self, cookies: CookiePair) -> Option<&AwaitingHashI> {
@@ -64,7 +66,9 @@ impl HalfOpenTable {
     }
 
     pub(crate) fn get_mut(&mut self, cookies: CookiePair) -> Option<&mut AwaitingHashI> {
-        self.entries.get_mut(&cookies).map(|entry| &mut entry.awaiting)
+        self.entries
+            .get_mut(&cookies)
+            .map(|entry| &mut entry.awaiting)
     }
 
     /// Admits an exchange and returns how many had to go for it.
@@ -75,34 +79,67 @@ impl HalfOpenTable {
         let age = self.next_age;
         self.next_age += 1;
         self.by_age.insert(age, cookies);
-        self.by_source.insert((cookies.initiator(), awaiting.path.remote.ip(), awaiting.first), cookies);
+        self.by_source.insert(
+            (
+                cookies.initiator(),
+                awaiting.path.remote.ip(),
+                awaiting.first,
+            ),
+            cookies,
+        );
         self.by_identity.insert((awaiting.identity.clone(), age));
         self.by_prefix.insert((prefix, age));
         self.recount(&awaiting.identity, |count| count + 1);
         *self.prefix_counts.entry(prefix).or_default() += 1;
-        self.entries.insert(cookies, HalfOpen { awaiting, held: Vec::new(), prefix, age });
+        self.entries.insert(
+            cookies,
+            HalfOpen {
+                awaiting,
+                held: Vec::new(),
+                prefix,
+                age,
+            },
+        );
         evicted
     }
 
     fn make_room(&mut self, config: &EndpointConfig, identity: &Identity, prefix: Prefix) -> u64 {
         let mut evicted = 0;
-        if self.identity_counts.get(identity).is_some_and(|count| config.half_open_per_identity() <= *count) {
+        if self
+            .identity_counts
+            .get(identity)
+            .is_some_and(|count| config.half_open_per_identity() <= *count)
+        {
             let oldest = self.oldest_of(identity);
             evicted += self.evict(oldest);
         }
-        if self.prefix_counts.get(&prefix).is_some_and(|count| config.half_open_per_prefix() <= *count) {
-            let oldest = self.by_prefix.range((prefix, 0)..).next().map(|(_, age)| *age);
+        if self
+            .prefix_counts
+            .get(&prefix)
+            .is_some_and(|count| config.half_open_per_prefix() <= *count)
+        {
+            let oldest = self
+                .by_prefix
+                .range((prefix, 0)..)
+                .next()
+                .map(|(_, age)| *age);
             evicted += self.evict(oldest);
         }
         if config.half_open_limit() <= self.entries.len() {
-            let oldest = self.crowded.last().and_then(|(_, identity)| self.oldest_of(identity));
+            let oldest = self
+                .crowded
+                .last()
+                .and_then(|(_, identity)| self.oldest_of(identity));
             evicted += self.evict(oldest);
         }
         evicted
     }
 
     fn oldest_of(&self, identity: &Identity) -> Option<u64> {
-        self.by_identity.range((identity.clone(), 0)..).next().map(|(_, age)| *age)
+        self.by_identity
+            .range((identity.clone(), 0)..)
+            .next()
+            .map(|(_, age)| *age)
     }
 
     fn recount(&mut self, identity: &Identity, change: impl FnOnce(usize) -> usize) {
@@ -121,15 +158,30 @@ impl HalfOpenTable {
     }
 
     /// Takes an exchange out, with the messages that were held for it.
-    pub(crate) fn remove(&mut self, cookies: CookiePair) -> Option<(AwaitingHashI, Vec<HeldMessage>)> {
-        let HalfOpen { awaiting, held, prefix, age } = self.entries.remove(&cookies)?;
+    pub(crate) fn remove(
+        &mut self,
+        cookies: CookiePair,
+    ) -> Option<(AwaitingHashI, Vec<HeldMessage>)> {
+        let HalfOpen {
+            awaiting,
+            held,
+            prefix,
+            age,
+        } = self.entries.remove(&cookies)?;
         self.by_age.remove(&age);
-        self.by_source.remove(&(cookies.initiator(), awaiting.path.remote.ip(), awaiting.first));
+        self.by_source.remove(&(
+            cookies.initiator(),
+            awaiting.path.remote.ip(),
+            awaiting.first,
+        ));
         self.by_identity.remove(&(awaiting.identity.clone(), age));
         self.by_prefix.remove(&(prefix, age));
         self.recount(&awaiting.identity, |count| count.saturating_sub(1));
         decrement(&mut self.prefix_counts, prefix);
-        self.held_octets -= held.iter().map(|message| message.contents.len()).sum::<usize>();
+        self.held_octets -= held
+            .iter()
+            .map(|message| message.contents.len())
+            .sum::<usize>();
         Some((awaiting, held))
     }
 
@@ -137,11 +189,18 @@ impl HalfOpenTable {
     pub(crate) fn hold(&mut self, cookies: CookiePair, message: HeldMessage) -> bool {
         let len = message.contents.len();
         let room = len <= HELD_MESSAGE_LEN && self.held_octets + len <= HELD_OCTETS;
-        let Some(entry) = self.entries.get_mut(&cookies).filter(|entry| room && entry.held.len() < HELD_MESSAGES) else {
+        let Some(entry) = self
+            .entries
+            .get_mut(&cookies)
+            .filter(|entry| room && entry.held.len() < HELD_MESSAGES)
+        else {
             return false;
         };
         let same_host = entry.awaiting.path.remote.ip() == message.path.remote.ip();
-        let repeated = entry.held.iter().any(|held| held.contents == message.contents);
+        let repeated = entry
+            .held
+            .iter()
+            .any(|held| held.contents == message.contents);
         if !same_host || repeated {
             return false;
         }
@@ -153,7 +212,8 @@ impl HalfOpenTable {
     /// When the oldest exchange ends.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
         let (_, cookies) = self.by_age.first_key_value()?;
-        self.get(*cookies).map(|awaiting| awaiting.began + HALF_OPEN_LIFETIME)
+        self.get(*cookies)
+            .map(|awaiting| awaiting.began + HALF_OPEN_LIFETIME)
     }
 
     /// Removes what is too old and returns how many those were.

@@ -1,7 +1,6 @@
 //! Identities of phase 1 on the wire, RFC 2407 section 4.6.2.
 
 use crate::config::Identity;
-use crate::error::DatagramError;
 use crate::wire::numbers::IdentificationType;
 use crate::wire::{DecodeError, Identification};
 
@@ -22,28 +21,36 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// [`DatagramError::Malformed`] for names that are no text, for a protocol and port that phase 1 does not allow,
-    /// and for lengths beyond [`Identity::MAX_LEN`]; [`DatagramError::Refused`] for types that are no identity here.
-    pub(crate) fn decode(body: &[u8]) -> Result<Self, DatagramError> {
+    /// [`DecodeError`] for names that are no text, for a protocol and port that phase 1 does not allow, for lengths beyond
+    /// [`Identity::MAX_LEN`], and for types that are no identity here, such as a distinguished name.
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let id = Identification::decode(body)?;
         if !id.is_phase_one() {
-            return Err(DecodeError::BadValue { what: "Identification protocol and port" }.into());
+            return Err(DecodeError::BadValue {
+                what: "Identification protocol and port",
+            });
         }
         if let Some(address) = id.as_address() {
             return Ok(Self::Address(address));
         }
         if Self::MAX_LEN < id.data().len() {
-            return Err(DecodeError::BadLength { what: "Identification" }.into());
+            return Err(DecodeError::BadLength {
+                what: "Identification",
+            });
         }
         let text = || {
             let text = core::str::from_utf8(id.data()).map(str::to_owned);
-            text.map_err(|_| DecodeError::BadValue { what: "Identification" })
+            text.map_err(|_| DecodeError::BadValue {
+                what: "Identification",
+            })
         };
         match id.id_type() {
             IdentificationType::FQDN => Ok(Self::Fqdn(text()?)),
             IdentificationType::USER_FQDN => Ok(Self::UserFqdn(text()?)),
             IdentificationType::KEY_ID => Ok(Self::KeyId(id.data().to_vec())),
-            _ => Err(DatagramError::Refused),
+            _ => Err(DecodeError::BadValue {
+                what: "Identification type",
+            }),
         }
     }
 }
@@ -54,7 +61,13 @@ mod tests {
 
     #[test]
     fn every_kind_survives_a_round_trip() {
-        for text in ["198.18.2.2", "2001:db8::1", "hub", "b@example.org", "keyid:0x00ff"] {
+        for text in [
+            "198.18.2.2",
+            "2001:db8::1",
+            "hub",
+            "b@example.org",
+            "keyid:0x00ff",
+        ] {
             let identity: Identity = text.parse().unwrap();
             assert_eq!(Identity::decode(&identity.encode()), Ok(identity));
         }
@@ -62,9 +75,16 @@ mod tests {
 
     #[test]
     fn names_that_are_no_text_are_malformed() {
-        let malformed = DatagramError::Malformed(DecodeError::BadValue { what: "Identification" });
+        let malformed = DecodeError::BadValue {
+            what: "Identification",
+        };
         assert_eq!(Identity::decode(&[2, 0, 0, 0, 0xff, 0xfe]), Err(malformed));
-        assert_eq!(Identity::decode(&[4, 0, 0, 0, 10, 0, 0, 0, 255, 0, 0, 0]), Err(DatagramError::Refused));
+        assert_eq!(
+            Identity::decode(&[4, 0, 0, 0, 10, 0, 0, 0, 255, 0, 0, 0]),
+            Err(DecodeError::BadValue {
+                what: "Identification type"
+            })
+        );
         assert!(Identity::decode(&[2, 17, 0x01, 0xf4, b'a']).is_ok());
         assert!(Identity::decode(&[2, 6, 0, 80, b'a']).is_err());
     }

@@ -31,16 +31,24 @@ impl NatTraversal {
         let mut best: Option<Self> = None;
         for payload in payloads.of_type(PayloadType::VENDOR_ID) {
             let vendor_id = VendorId::new(payload.body());
-            let Some(vendor) = vendor_id.vendor() else { continue };
+            let Some(vendor) = vendor_id.vendor() else {
+                continue;
+            };
             match vendor {
                 Vendor::Rfc3947 => return Some(Self::Rfc),
-                Vendor::NatTraversalDraft3 => best = Some(Self::Draft(VendorId::NAT_TRAVERSAL_DRAFT_3)),
+                Vendor::NatTraversalDraft3 => {
+                    best = Some(Self::Draft(VendorId::NAT_TRAVERSAL_DRAFT_3))
+                }
                 Vendor::NatTraversalDraft2 => {
                     // The answer repeats the spelling of the question.
                     let known = Self::OFFERED.into_iter().find(|known| *known == vendor_id);
                     best = best.or_else(|| known.map(Self::Draft));
                 }
-                _ => {}
+                Vendor::NatTraversalDraft0
+                | Vendor::DeadPeerDetection
+                | Vendor::Fragmentation
+                | Vendor::Xauth
+                | Vendor::CiscoUnity => {}
             }
         }
         best
@@ -100,9 +108,13 @@ impl NatTraversal {
         ours: &[SocketAddr],
         theirs: &[SocketAddr],
     ) -> NatDetection {
-        let mut bodies = payloads.of_type(self.payload_type()).map(|payload| payload.body());
+        let mut bodies = payloads
+            .of_type(self.payload_type())
+            .map(|payload| payload.body());
         let matches_any = |body: &[u8], addresses: &[SocketAddr]| {
-            addresses.iter().any(|address| hasher.hash(*address).as_slice() == body)
+            addresses
+                .iter()
+                .any(|address| hasher.hash(*address).as_slice() == body)
         };
         let Some(destination) = bodies.next() else {
             return NatDetection::default();

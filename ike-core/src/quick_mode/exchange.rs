@@ -72,7 +72,10 @@ impl Peer {
     ) -> Result<(), DatagramError> {
         let header = message.header();
         let (cookies, id) = (header.cookies(), header.message_id());
-        let position = self.isakmp_sas.iter().position(|isakmp| isakmp.cookies() == cookies);
+        let position = self
+            .isakmp_sas
+            .iter()
+            .position(|isakmp| isakmp.cookies() == cookies);
         let position = position.ok_or(DatagramError::UnknownCookies)?;
         if !header.flags().is_encrypted() {
             return Err(DatagramError::NotEncrypted);
@@ -85,13 +88,21 @@ impl Peer {
             return self.receive_message_1(context, position, message, octets, path);
         };
         let fingerprint = Fingerprint::of(octets);
-        match self.exchanges.get_mut(exchange).map(|exchange| &mut exchange.state) {
-            Some(State::AwaitingHash2(_)) => self.receive_message_2(context, (position, exchange), message, octets, path),
+        match self
+            .exchanges
+            .get_mut(exchange)
+            .map(|exchange| &mut exchange.state)
+        {
+            Some(State::AwaitingHash2(_)) => {
+                self.receive_message_2(context, (position, exchange), message, octets, path)
+            }
             Some(State::AwaitingHash3(awaiting)) if awaiting.is_repetition(fingerprint) => {
                 let again = awaiting.repeat(fingerprint);
                 self.repeat(context, position, again)
             }
-            Some(State::AwaitingHash3(_)) => self.receive_message_3(context, (position, exchange), message, octets, path),
+            Some(State::AwaitingHash3(_)) => {
+                self.receive_message_3(context, (position, exchange), message, octets, path)
+            }
             Some(State::Finished(finished)) => {
                 // A lost message 3 shows as a repeated message 2; anything else is a fourth message, as some send it.
                 let again = finished.repeat(fingerprint);
@@ -110,7 +121,9 @@ impl Peer {
         if let (Some(contents), Some(isakmp)) = (again, self.isakmp_sas.get(position)) {
             let path = isakmp.path();
             context.output.stats.retransmissions += 1;
-            context.output.send_framed(path.local, path.remote, contents);
+            context
+                .output
+                .send_framed(path.local, path.remote, contents);
         }
         Err(DatagramError::Duplicate)
     }
@@ -123,12 +136,19 @@ impl Peer {
         octets: &[u8],
         path: Path,
     ) -> Result<(), DatagramError> {
-        let isakmp = self.isakmp_sas.get(position).ok_or(DatagramError::UnknownCookies)?;
+        let isakmp = self
+            .isakmp_sas
+            .get(position)
+            .ok_or(DatagramError::UnknownCookies)?;
         let id = message.header().message_id();
         if isakmp.knows_message_id(id) {
             return Err(DatagramError::Duplicate);
         }
-        let open = self.exchanges.iter().filter(|exchange| exchange.is_begun_by_peer()).count();
+        let open = self
+            .exchanges
+            .iter()
+            .filter(|exchange| exchange.is_begun_by_peer())
+            .count();
         if self.config.pairs().len() + SPARE_QUICK_MODES <= open {
             return Err(DatagramError::LimitReached);
         }
@@ -141,7 +161,8 @@ impl Peer {
         }
         self.take_message_id(position, id);
         self.heard(context, position, path);
-        let answered = wanted.and_then(|wanted| self.answer(context, position, id, &request, wanted));
+        let answered =
+            wanted.and_then(|wanted| self.answer(context, position, id, &request, wanted));
         if let Err(error) = answered {
             self.refuse(context, position, error);
             return Err(DatagramError::Refused);
@@ -172,9 +193,13 @@ impl Peer {
         request: &Request,
         wanted: (PairIndex, Selectors),
     ) -> Result<(), QuickModeError> {
-        let isakmp = self.isakmp_sas.get(position).ok_or(QuickModeError::IsakmpSaLost)?;
+        let isakmp = self
+            .isakmp_sas
+            .get(position)
+            .ok_or(QuickModeError::IsakmpSaLost)?;
         let cookies = isakmp.cookies();
-        let (awaiting, sa) = AwaitingHash3::begin(context, isakmp, &self.config, id, request, wanted)?;
+        let (awaiting, sa) =
+            AwaitingHash3::begin(context, isakmp, &self.config, id, request, wanted)?;
         let begun_by_us = |exchange: &Exchange| match &exchange.state {
             State::AwaitingHash2(awaiting) => awaiting.pair() == wanted.0,
             State::AwaitingHash3(_) | State::Finished(_) => false,
@@ -182,7 +207,11 @@ impl Peer {
         self.drop_exchanges(context, begun_by_us);
         tracing::debug!(peer = %self.id, pair = sa.pair.get(), message_id = %id, "quick mode answered");
         let state = State::AwaitingHash3(Box::new(awaiting));
-        self.exchanges.push(Exchange { isakmp: cookies, message_id: id, state });
+        self.exchanges.push(Exchange {
+            isakmp: cookies,
+            message_id: id,
+            state,
+        });
         self.install_sa(context, cookies, Role::Responder, sa);
         Ok(())
     }
@@ -204,7 +233,10 @@ impl Peer {
         path: Path,
     ) -> Result<(), DatagramError> {
         let verified = {
-            let isakmp = self.isakmp_sas.get(position).ok_or(DatagramError::UnknownCookies)?;
+            let isakmp = self
+                .isakmp_sas
+                .get(position)
+                .ok_or(DatagramError::UnknownCookies)?;
             let state = self.exchanges.get(exchange).map(|exchange| &exchange.state);
             let Some(State::AwaitingHash2(awaiting)) = state else {
                 return Err(DatagramError::Unexpected);
@@ -231,13 +263,22 @@ impl Peer {
         (position, exchange): (usize, usize),
         verified: Verified,
     ) {
-        let Exchange { isakmp, message_id, state } = self.exchanges.remove(exchange);
-        let (State::AwaitingHash2(awaiting), Some(sa)) = (state, self.isakmp_sas.get(position)) else {
+        let Exchange {
+            isakmp,
+            message_id,
+            state,
+        } = self.exchanges.remove(exchange);
+        let (State::AwaitingHash2(awaiting), Some(sa)) = (state, self.isakmp_sas.get(position))
+        else {
             return;
         };
         let (new, finished, round_trip) = awaiting.establish(context, sa, message_id, verified);
         self.measure(round_trip);
-        self.remember(Exchange { isakmp, message_id, state: State::Finished(finished) });
+        self.remember(Exchange {
+            isakmp,
+            message_id,
+            state: State::Finished(finished),
+        });
         let spi = new.inbound_spi;
         self.install_sa(context, isakmp, Role::Initiator, new);
         self.confirm_sa(context, spi);
@@ -252,7 +293,10 @@ impl Peer {
         path: Path,
     ) -> Result<(), DatagramError> {
         let spi = {
-            let isakmp = self.isakmp_sas.get(position).ok_or(DatagramError::UnknownCookies)?;
+            let isakmp = self
+                .isakmp_sas
+                .get(position)
+                .ok_or(DatagramError::UnknownCookies)?;
             let state = self.exchanges.get(exchange).map(|exchange| &exchange.state);
             let Some(State::AwaitingHash3(awaiting)) = state else {
                 return Err(DatagramError::Unexpected);
@@ -261,13 +305,26 @@ impl Peer {
             awaiting.inbound_spi()
         };
         self.heard(context, position, path);
-        let Exchange { isakmp, message_id, state } = self.exchanges.remove(exchange);
+        let Exchange {
+            isakmp,
+            message_id,
+            state,
+        } = self.exchanges.remove(exchange);
         if let State::AwaitingHash3(awaiting) = state {
             self.measure(awaiting.retransmit.round_trip(context.now));
         }
         let repeated = Fingerprint::of(octets);
-        let finished = Finished { repeated, answer: None, repeats: 0, since: context.now };
-        self.remember(Exchange { isakmp, message_id, state: State::Finished(finished) });
+        let finished = Finished {
+            repeated,
+            answer: None,
+            repeats: 0,
+            since: context.now,
+        };
+        self.remember(Exchange {
+            isakmp,
+            message_id,
+            state: State::Finished(finished),
+        });
         self.confirm_sa(context, spi);
         Ok(())
     }
@@ -279,14 +336,24 @@ impl Peer {
                 && awaiting.inbound_spi() == inbound_spi
             {
                 let repeated = awaiting.first();
-                exchange.state = State::Finished(Finished { repeated, answer: None, repeats: 0, since: now });
+                exchange.state = State::Finished(Finished {
+                    repeated,
+                    answer: None,
+                    repeats: 0,
+                    since: now,
+                });
             }
         }
     }
 
     fn remember(&mut self, finished: Exchange) {
         let is_finished = |exchange: &Exchange| matches!(exchange.state, State::Finished(_));
-        if FINISHED_QUICK_MODES <= self.exchanges.iter().filter(|exchange| is_finished(exchange)).count()
+        if FINISHED_QUICK_MODES
+            <= self
+                .exchanges
+                .iter()
+                .filter(|exchange| is_finished(exchange))
+                .count()
             && let Some(oldest) = self.exchanges.iter().position(is_finished)
         {
             self.exchanges.remove(oldest);
@@ -295,12 +362,19 @@ impl Peer {
     }
 
     /// Ends a quick mode of ours without success.
-    pub(crate) fn fail_quick_mode(&mut self, context: &mut Context<'_>, exchange: usize, error: QuickModeError) {
+    pub(crate) fn fail_quick_mode(
+        &mut self,
+        context: &mut Context<'_>,
+        exchange: usize,
+        error: QuickModeError,
+    ) {
         let Some(failed) = self.exchanges.get(exchange) else {
             return;
         };
         let (pair, id, isakmp) = (failed.pair_in_flight(), failed.message_id, failed.isakmp);
-        self.drop_exchanges(context, |exchange| exchange.message_id == id && exchange.isakmp == isakmp);
+        self.drop_exchanges(context, |exchange| {
+            exchange.message_id == id && exchange.isakmp == isakmp
+        });
         self.report_quick_mode_failure(context, pair, error);
     }
 }

@@ -3,11 +3,11 @@
 use core::time::Duration;
 
 use super::offer::{self, Carriage};
-use super::{Finished, NewSa, Rejection, Selectors};
+use super::{Finished, NewSa, Rejection, Selectors, keymat};
 use crate::config::{EspProposal, PairIndex, PeerConfig};
 use crate::context::Context;
-use crate::crypto::{Iv, KeymatInputs, PrivateValue};
-use crate::error::QuickModeError;
+use crate::crypto::{Iv, PrivateValue};
+use crate::error::{DatagramError, QuickModeError};
 use crate::isakmp_sa::{Fingerprint, IsakmpSa};
 use crate::lifetime::Lifetimes;
 use crate::message_id::MessageId;
@@ -15,8 +15,10 @@ use crate::phase_one::NONCE_LEN;
 use crate::retransmit::Retransmit;
 use crate::spi::Spi;
 use crate::trace;
-use crate::wire::numbers::{ExchangeType, IpsecAttribute, NotifyType, PayloadType, ProtocolId};
-use crate::wire::{DecodeError, Message, Nonce, Notification, PayloadChain, Payloads, SecurityAssociation};
+use crate::wire::numbers::{ExchangeType, IpsecAttribute, NotifyType, PayloadType};
+use crate::wire::{
+    DecodeError, Message, Nonce, Notification, PayloadChain, Payloads, SecurityAssociation,
+};
 
 /// Message 1 is out; message 2 is awaited.
 #[derive(Debug)]
@@ -65,8 +67,10 @@ impl AwaitingHash2 {
         context.output.stats.exponentiations += u64::from(private.is_some());
         let inbound_spi = context.new_spi();
         let carriage = Carriage::of(isakmp.traversal());
-        let lifetimes =
-            Lifetimes { duration: Some(config.sa_lifetime()), kilobytes: config.sa_lifetime_kilobytes() };
+        let lifetimes = Lifetimes {
+            duration: Some(config.sa_lifetime()),
+            kilobytes: config.sa_lifetime_kilobytes(),
+        };
         let mut ni_b = vec![0; NONCE_LEN];
         context.random().fill(&mut ni_b);
 
@@ -82,10 +86,21 @@ impl AwaitingHash2 {
         let id = isakmp.new_message_id(context.random(), ExchangeType::QUICK_MODE);
         let hash = isakmp.keys().hash_1(id, payloads.octets());
         payloads.prepend(PayloadType::HASH, &hash);
-        let (message, iv) = isakmp.seal(ExchangeType::QUICK_MODE, id, &isakmp.first_iv(id), &payloads)?;
+        let (message, iv) = isakmp.seal(
+            ExchangeType::QUICK_MODE,
+            id,
+            &isakmp.first_iv(id),
+            &payloads,
+        )?;
         let path = isakmp.path();
         let contents = context.output.send(path.local, path.remote, message);
-        let retransmit = Retransmit::new(contents, config.retransmission(), srtt, context.now, context.random());
+        let retransmit = Retransmit::new(
+            contents,
+            config.retransmission(),
+            srtt,
+            context.now,
+            context.random(),
+        );
         let awaiting = Self {
             pair,
             offered,
@@ -120,43 +135,60 @@ impl AwaitingHash2 {
         let id = message.header().message_id();
         let opened = isakmp.open(message, &self.iv)?;
         opened.verify(|payloads| isakmp.keys().hash_2(id, &self.ni_b, payloads))?;
-        let payloads = opened.payloads()?;
+        let payloads = opened.payloads().map_err(DatagramError::from)?;
         trace::received(message.header(), &payloads);
         let (sa, nr_b) = self.read(isakmp, &payloads)?;
-        Ok(Verified { sa, nr_b, iv: opened.next_iv, fingerprint: Fingerprint::of(octets) })
+        Ok(Verified {
+            sa,
+            nr_b,
+            iv: opened.next_iv,
+            fingerprint: Fingerprint::of(octets),
+        })
     }
 
-    fn read(&self, isakmp: &IsakmpSa, payloads: &Payloads<'_>) -> Result<(NewSa, Vec<u8>), QuickModeError> {
-        let sa = SecurityAssociation::decode(payloads.exactly_one(PayloadType::SECURITY_ASSOCIATION)?.body())?;
+    fn read(
+        &self,
+        isakmp: &IsakmpSa,
+        payloads: &Payloads<'_>,
+    ) -> Result<(NewSa, Vec<u8>), QuickModeError> {
+        let sa = SecurityAssociation::decode(
+            payloads
+                .exactly_one(PayloadType::SECURITY_ASSOCIATION)?
+                .body(),
+        )?;
         let nr_b = payloads.exactly_one(PayloadType::NONCE)?.body();
         Nonce::decode(nr_b)?;
-        let (proposal, outbound_spi, theirs) =
-            offer::chosen(&sa, &self.offered, self.carriage).ok_or(QuickModeError::AnswerNotOffered)?;
+        let (proposal, outbound_spi, theirs) = offer::chosen(&sa, &self.offered, self.carriage)
+            .ok_or(QuickModeError::AnswerNotOffered)?;
         let key_exchange = payloads.at_most_one(PayloadType::KEY_EXCHANGE)?;
         let g_xy = match (&self.private, key_exchange) {
-            (Some(private), Some(g_xr)) => {
-                Some(private.agree(g_xr.body()).map_err(|_| QuickModeError::InvalidKeyExchange)?)
-            }
+            (Some(private), Some(g_xr)) => Some(
+                private
+                    .agree(g_xr.body())
+                    .map_err(|_| QuickModeError::InvalidKeyExchange)?,
+            ),
             (None, None) => None,
             (Some(_), None) => {
-                return Err(DecodeError::MissingPayload { payload: PayloadType::KEY_EXCHANGE }.into());
+                return Err(DecodeError::MissingPayload {
+                    payload: PayloadType::KEY_EXCHANGE,
+                }
+                .into());
             }
             (None, Some(_)) => return Err(QuickModeError::AnswerNotOffered),
         };
         let selectors = self.answered_selectors(payloads)?;
         let lifetimes = self.lifetimes.min(theirs).min(responder_lifetime(payloads));
-        let keymat = |spi| {
-            let inputs =
-                KeymatInputs { g_xy: g_xy.as_ref(), protocol: ProtocolId::ESP, spi, ni_b: &self.ni_b, nr_b };
-            isakmp.keys().keymat(&inputs, proposal.transform().keymat_len())
-        };
+        let transform = proposal.transform();
+        let spis = (self.inbound_spi, outbound_spi);
+        let (inbound_keymat, outbound_keymat) =
+            keymat(isakmp, transform, (&self.ni_b, nr_b), g_xy.as_ref(), spis);
         let sa = NewSa {
             pair: self.pair,
             inbound_spi: self.inbound_spi,
             outbound_spi,
-            transform: proposal.transform(),
-            inbound_keymat: keymat(self.inbound_spi),
-            outbound_keymat: keymat(outbound_spi),
+            transform,
+            inbound_keymat,
+            outbound_keymat,
             selectors,
             carriage: self.carriage,
             lifetimes,
@@ -166,12 +198,18 @@ impl AwaitingHash2 {
 
     /// The selectors as the peer repeats them: ours in either form, or something narrower.
     fn answered_selectors(&self, payloads: &Payloads<'_>) -> Result<Selectors, QuickModeError> {
-        let mut bodies = payloads.of_type(PayloadType::IDENTIFICATION).map(|payload| payload.body());
+        let mut bodies = payloads
+            .of_type(PayloadType::IDENTIFICATION)
+            .map(|payload| payload.body());
         let (Some(idci), Some(idcr), None) = (bodies.next(), bodies.next(), bodies.next()) else {
             return Err(QuickModeError::AnswerNotOffered);
         };
         let selectors = Selectors::decode(idci, idcr).ok_or(QuickModeError::AnswerNotOffered)?;
-        if self.selectors.cover(&selectors) { Ok(selectors) } else { Err(QuickModeError::AnswerNotOffered) }
+        if self.selectors.cover(&selectors) {
+            Ok(selectors)
+        } else {
+            Err(QuickModeError::AnswerNotOffered)
+        }
     }
 
     /// Completes the exchange: message 3 is sent, and kept to answer a repeated message 2.
@@ -182,23 +220,43 @@ impl AwaitingHash2 {
         id: MessageId,
         verified: Verified,
     ) -> (NewSa, Finished, Option<Duration>) {
-        let Verified { sa, nr_b, iv, fingerprint } = verified;
+        let Verified {
+            sa,
+            nr_b,
+            iv,
+            fingerprint,
+        } = verified;
         let mut payloads = PayloadChain::new();
-        payloads.push(PayloadType::HASH, &isakmp.keys().hash_3(id, &self.ni_b, &nr_b));
+        payloads.push(
+            PayloadType::HASH,
+            &isakmp.keys().hash_3(id, &self.ni_b, &nr_b),
+        );
         let sealed = isakmp.seal(ExchangeType::QUICK_MODE, id, &iv, &payloads);
         let path = isakmp.path();
-        let third = sealed.map(|(message, _)| context.output.send(path.local, path.remote, message));
+        let third =
+            sealed.map(|(message, _)| context.output.send(path.local, path.remote, message));
         let round_trip = self.retransmit.round_trip(context.now);
-        let finished = Finished { repeated: fingerprint, answer: third, repeats: 0, since: context.now };
+        let finished = Finished {
+            repeated: fingerprint,
+            answer: third,
+            repeats: 0,
+            since: context.now,
+        };
         (sa, finished, round_trip)
     }
 }
 
 /// The proposals that agree with the first one about perfect forward secrecy: there is one Key Exchange payload.
 fn offerable(context: &Context<'_>, config: &PeerConfig) -> Vec<EspProposal> {
-    let supported = config.esp_proposals().iter().filter(|proposal| context.config.supports_esp(proposal));
+    let supported = config
+        .esp_proposals()
+        .iter()
+        .filter(|proposal| context.config.supports_esp(proposal));
     let mut group = None;
-    supported.filter(|proposal| *group.get_or_insert_with(|| proposal.group()) == proposal.group()).copied().collect()
+    supported
+        .filter(|proposal| *group.get_or_insert_with(|| proposal.group()) == proposal.group())
+        .copied()
+        .collect()
 }
 
 /// RESPONDER-LIFETIME, RFC 2407 section 4.6.3.1: a shorter lifetime that the peer will keep to.
@@ -208,7 +266,11 @@ fn responder_lifetime(payloads: &Payloads<'_>) -> Lifetimes {
         let notification = Notification::decode(payload.body()).ok()?;
         let attributes = notification.attributes().ok()?;
         (notification.notify_type() == NotifyType::RESPONDER_LIFETIME).then(|| {
-            Lifetimes::read(&attributes, IpsecAttribute::LIFE_TYPE.0, IpsecAttribute::LIFE_DURATION.0)
+            Lifetimes::read(
+                &attributes,
+                IpsecAttribute::LIFE_TYPE.0,
+                IpsecAttribute::LIFE_DURATION.0,
+            )
         })
     });
     lifetimes.fold(Lifetimes::default(), Lifetimes::min)

@@ -17,13 +17,15 @@ use bytes::Bytes;
 
 use self::offer::Carriage;
 use crate::config::{EspTransform, PairIndex, SelectorPair, Subnet};
+use crate::crypto::{KeymatInputs, SharedSecret};
 use crate::error::{DatagramError, QuickModeError};
-use crate::isakmp_sa::{Fingerprint, Path};
+use crate::isakmp_sa::{Fingerprint, IsakmpSa, Path};
 use crate::lifetime::Lifetimes;
 use crate::limits::REPEATED_ANSWERS;
 use crate::secret::SecretBytes;
 use crate::spi::Spi;
 use crate::time::Instant;
+use crate::wire::numbers::ProtocolId;
 
 /// Why a message of a quick mode has led nowhere.
 #[derive(Debug)]
@@ -62,12 +64,18 @@ impl Selectors {
 
     /// The two peers themselves.
     fn hosts(path: Path) -> Self {
-        Self { local: Subnet::host(path.local.ip()), remote: Subnet::host(path.remote.ip()) }
+        Self {
+            local: Subnet::host(path.local.ip()),
+            remote: Subnet::host(path.remote.ip()),
+        }
     }
 
     /// From the other side's point of view.
     fn swapped(self) -> Self {
-        Self { local: self.remote, remote: self.local }
+        Self {
+            local: self.remote,
+            remote: self.local,
+        }
     }
 
     /// Whether these are as wide as the others, or wider.
@@ -78,7 +86,10 @@ impl Selectors {
 
 impl From<SelectorPair> for Selectors {
     fn from(pair: SelectorPair) -> Self {
-        Self { local: pair.local, remote: pair.remote }
+        Self {
+            local: pair.local,
+            remote: pair.remote,
+        }
     }
 }
 
@@ -94,6 +105,31 @@ pub(crate) struct NewSa {
     pub(crate) selectors: Selectors,
     pub(crate) carriage: Carriage,
     pub(crate) lifetimes: Lifetimes,
+}
+
+/// The keys of both directions: inbound, then outbound. Each is made with the SPI of whoever receives, RFC 2409
+/// section 5.5.
+fn keymat(
+    isakmp: &IsakmpSa,
+    transform: EspTransform,
+    nonces: (&[u8], &[u8]),
+    g_xy: Option<&SharedSecret>,
+    spis: (Spi, Spi),
+) -> (SecretBytes, SecretBytes) {
+    let (ni_b, nr_b) = nonces;
+    let of = |spi| {
+        let protocol = ProtocolId::ESP;
+        let inputs = KeymatInputs {
+            g_xy,
+            protocol,
+            spi,
+            ni_b,
+            nr_b,
+        };
+        isakmp.keys().keymat(&inputs, transform.keymat_len())
+    };
+    let (inbound, outbound) = spis;
+    (of(inbound), of(outbound))
 }
 
 /// A quick mode that is over, kept to recognise and answer what may still come.

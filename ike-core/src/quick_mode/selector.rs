@@ -33,10 +33,22 @@ mod tests {
     fn address_subnet_and_range_mean_the_same() {
         let host: Subnet = "10.61.1.1/32".parse().unwrap();
         assert_eq!(Subnet::decode(&host.encode()), Some(host));
-        assert_eq!(Subnet::decode(&Identification::address(host.address()).encode()), Some(host));
-        let range = Identification::new(IdentificationType::IPV4_ADDR_RANGE, &[10, 61, 0, 0, 10, 61, 255, 255][..]);
-        assert_eq!(Subnet::decode(&range.unwrap().encode()), "10.61.0.0/16".parse().ok());
-        let odd = Identification::new(IdentificationType::IPV4_ADDR_RANGE, &[10, 61, 0, 1, 10, 61, 0, 9][..]);
+        assert_eq!(
+            Subnet::decode(&Identification::address(host.address()).encode()),
+            Some(host)
+        );
+        let range = Identification::new(
+            IdentificationType::IPV4_ADDR_RANGE,
+            &[10, 61, 0, 0, 10, 61, 255, 255][..],
+        );
+        assert_eq!(
+            Subnet::decode(&range.unwrap().encode()),
+            "10.61.0.0/16".parse().ok()
+        );
+        let odd = Identification::new(
+            IdentificationType::IPV4_ADDR_RANGE,
+            &[10, 61, 0, 1, 10, 61, 0, 9][..],
+        );
         assert_eq!(Subnet::decode(&odd.unwrap().encode()), None);
     }
 

@@ -24,12 +24,18 @@ fn keep_wanting(world: &mut World, duration: Duration) {
     let end = world.now + duration;
     while world.now < end {
         for position in 0..3 {
-            let _ = world.branch.acquire(world.now, world.peer, PairIndex::new(position));
+            let _ = world
+                .branch
+                .acquire(world.now, world.peer, PairIndex::new(position));
         }
         world.drain();
         world.run_for(secs(1));
         // Traffic: the branch sends on what it has, the hub answers what it does not know.
-        let sent: Vec<_> = world.current(Side::Branch).values().map(|spi| world.sas(Side::Branch)[spi].outbound_spi).collect();
+        let sent: Vec<_> = world
+            .current(Side::Branch)
+            .values()
+            .map(|spi| world.sas(Side::Branch)[spi].outbound_spi)
+            .collect();
         let known: Vec<_> = world.sas(Side::Hub).keys().copied().collect();
         let status = world.branch.ike_sa(world.peer);
         let Some(status) = status else { continue };
@@ -41,7 +47,9 @@ fn keep_wanting(world: &mut World, duration: Duration) {
             if known.contains(&spi) {
                 world.hub.note_inbound(world.now, spi, source);
             } else {
-                world.hub.handle_unknown_spi(world.now, status.remote, source, spi.get());
+                world
+                    .hub
+                    .handle_unknown_spi(world.now, status.remote, source, spi.get());
             }
         }
         world.drain();
@@ -57,11 +65,16 @@ fn after_the_faults_both_ends_agree() {
 
 fn run(seed: u64) {
     let mut dice = Dice(seed);
-    let branch = branch_config().sa_lifetime(secs(60 + dice.roll(60))).ike_lifetime(secs(90 + dice.roll(200)));
+    let branch = branch_config()
+        .sa_lifetime(secs(60 + dice.roll(60)))
+        .ike_lifetime(secs(90 + dice.roll(200)));
     let hub = hub_config().sa_lifetime(secs(60 + dice.roll(60)));
     let mut world = World::seeded(seed * 7919, branch, hub);
     if dice.roll(2) == 0 {
-        world.nat = Some(Nat { outside: "203.0.113.9".parse().unwrap(), first_port: 20_000 });
+        world.nat = Some(Nat {
+            outside: "203.0.113.9".parse().unwrap(),
+            first_port: 20_000,
+        });
     }
     for _ in 0..6 {
         let (loss, double, late) = (dice.roll(40), dice.roll(30), dice.roll(30));
@@ -70,9 +83,17 @@ fn run(seed: u64) {
             if fates.roll(100) < loss {
                 return vec![];
             }
-            let extra = if fates.roll(100) < late { ms(fates.roll(3000)) } else { Duration::ZERO };
+            let extra = if fates.roll(100) < late {
+                ms(fates.roll(3000))
+            } else {
+                Duration::ZERO
+            };
             let first = LATENCY + extra;
-            if fates.roll(100) < double { vec![first, first + ms(fates.roll(2000))] } else { vec![first] }
+            if fates.roll(100) < double {
+                vec![first, first + ms(fates.roll(2000))]
+            } else {
+                vec![first]
+            }
         });
         keep_wanting(&mut world, secs(20 + dice.roll(60)));
         match dice.roll(4) {
@@ -94,12 +115,21 @@ fn run(seed: u64) {
     }
     world.fate = Box::new(|_| vec![LATENCY]);
     keep_wanting(&mut world, secs(60));
-    assert_eq!(newest(&world, Side::Branch).len(), 3, "seed {seed}\n{}", world.story());
+    assert_eq!(
+        newest(&world, Side::Branch).len(),
+        3,
+        "seed {seed}\n{}",
+        world.story()
+    );
     for (side, other) in [(Side::Branch, Side::Hub), (Side::Hub, Side::Branch)] {
         let theirs = world.sas(other);
         for (pair, spi) in newest(&world, side) {
             let sa = world.sas(side)[&spi];
-            assert!(theirs.contains_key(&sa.outbound_spi), "seed {seed}: {side:?} {pair:?}\n{}", world.story());
+            assert!(
+                theirs.contains_key(&sa.outbound_spi),
+                "seed {seed}: {side:?} {pair:?}\n{}",
+                world.story()
+            );
         }
         world.assert_bounded(side);
     }
@@ -114,7 +144,13 @@ fn events_are_consistent_under_chaos() {
     // Every SA that is confirmed or closed was installed, and everything closed is closed once.
     let mut world = World::seeded(3, branch_config().sa_lifetime(secs(60)), hub_config());
     let mut dice = Dice(17);
-    world.fate = Box::new(move |_| if dice.roll(100) < 20 { vec![] } else { vec![LATENCY + ms(dice.roll(200))] });
+    world.fate = Box::new(move |_| {
+        if dice.roll(100) < 20 {
+            vec![]
+        } else {
+            vec![LATENCY + ms(dice.roll(200))]
+        }
+    });
     keep_wanting(&mut world, secs(600));
     for side in [Side::Branch, Side::Hub] {
         let mut alive = std::collections::BTreeSet::new();

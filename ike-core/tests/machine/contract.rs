@@ -11,7 +11,11 @@ use crate::world::*;
 #[derive(Clone, Debug)]
 enum Input {
     Acquire(u16),
-    Datagram { source: String, destination: String, contents: Vec<u8> },
+    Datagram {
+        source: String,
+        destination: String,
+        contents: Vec<u8>,
+    },
     CheckLiveness,
     Disconnect,
 }
@@ -29,11 +33,24 @@ impl Machine for Driven {
     fn apply(&mut self, now: Instant, input: &Input) {
         match input {
             Input::Acquire(pair) => {
-                let _ = self.endpoint.acquire(now, self.peer.unwrap(), PairIndex::new(*pair));
+                let _ = self
+                    .endpoint
+                    .acquire(now, self.peer.unwrap(), PairIndex::new(*pair));
             }
-            Input::Datagram { source, destination, contents } => {
+            Input::Datagram {
+                source,
+                destination,
+                contents,
+            } => {
                 let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
-                let _ = self.endpoint.handle_datagram(now, Datagram { source, destination, contents });
+                let _ = self.endpoint.handle_datagram(
+                    now,
+                    Datagram {
+                        source,
+                        destination,
+                        contents,
+                    },
+                );
             }
             Input::CheckLiveness => self.endpoint.check_liveness(now, self.peer.unwrap()),
             Input::Disconnect => self.endpoint.disconnect(now, self.peer.unwrap()),
@@ -45,7 +62,9 @@ impl Machine for Driven {
     }
 
     fn poll_transmit(&mut self) -> Option<String> {
-        self.endpoint.poll_transmit().map(|transmit| format!("{transmit:?}"))
+        self.endpoint
+            .poll_transmit()
+            .map(|transmit| format!("{transmit:?}"))
     }
 
     fn poll_event(&mut self) -> Option<String> {
@@ -59,22 +78,43 @@ impl Machine for Driven {
 
 fn branch(now: Instant) -> Driven {
     let mut endpoint = endpoint(1, now);
-    let config = Arc::new(branch_config().sa_lifetime(secs(60)).ike_lifetime(secs(100)).build().unwrap());
+    let config = Arc::new(
+        branch_config()
+            .sa_lifetime(secs(60))
+            .ike_lifetime(secs(100))
+            .build()
+            .unwrap(),
+    );
     let peer = endpoint.add_peer(now, config, BRANCH.parse().unwrap(), HUB.parse().unwrap());
-    Driven { endpoint, peer: Some(peer) }
+    Driven {
+        endpoint,
+        peer: Some(peer),
+    }
 }
 
 fn hub(now: Instant) -> Driven {
     let mut endpoint = endpoint(1001, now);
     endpoint.set_credentials(table(hub_config().build().unwrap()));
-    Driven { endpoint, peer: None }
+    Driven {
+        endpoint,
+        peer: None,
+    }
 }
 
 /// What arrives at a side while the two talk, some of it lost, for three minutes.
 fn recorded(side: Side, lost: u64) -> Vec<(Duration, Input)> {
-    let mut world = World::with(branch_config().sa_lifetime(secs(60)).ike_lifetime(secs(100)), hub_config());
+    let mut world = World::with(
+        branch_config()
+            .sa_lifetime(secs(60))
+            .ike_lifetime(secs(100)),
+        hub_config(),
+    );
     world.fate = Box::new(move |sent| {
-        if lost != 0 && (sent.index as u64 + 3) % lost == 0 { vec![] } else { vec![LATENCY] }
+        if lost != 0 && (sent.index as u64 + 3) % lost == 0 {
+            vec![]
+        } else {
+            vec![LATENCY]
+        }
     });
     world.acquire_all();
     world.run_for(secs(180));
@@ -120,6 +160,10 @@ fn the_responder_keeps_the_contract() {
 
 #[test]
 fn a_silent_network_keeps_the_contract() {
-    let script = vec![(ms(5), Input::Acquire(0)), (secs(30), Input::Acquire(1)), (secs(31), Input::Disconnect)];
+    let script = vec![
+        (ms(5), Input::Acquire(0)),
+        (secs(30), Input::Acquire(1)),
+        (secs(31), Input::Disconnect),
+    ];
     Contract::new(&branch, &script, secs(60)).check();
 }

@@ -12,27 +12,75 @@ fn three_pairs_come_up_in_two_and_a_half_round_trips() {
     world.run_for(secs(2));
     world.assert_agreement(3);
     let confirmed = |event: &Event| matches!(event, Event::SaConfirmed { .. });
-    assert_eq!(world.seen(Side::Branch, confirmed), [4 * LATENCY; 3], "{}", world.story());
+    assert_eq!(
+        world.seen(Side::Branch, confirmed),
+        [4 * LATENCY; 3],
+        "{}",
+        world.story()
+    );
     assert_eq!(world.seen(Side::Hub, confirmed), [5 * LATENCY; 3]);
-    let aggressive = world.wire.iter().filter(|sent| sent.exchange == Some(ExchangeType::AGGRESSIVE)).count();
-    let quick = world.wire.iter().filter(|sent| sent.exchange == Some(ExchangeType::QUICK_MODE)).count();
-    assert_eq!((aggressive, quick, world.wire.len()), (3, 9, 12), "{}", world.story());
+    let aggressive = world
+        .wire
+        .iter()
+        .filter(|sent| sent.exchange == Some(ExchangeType::AGGRESSIVE))
+        .count();
+    let quick = world
+        .wire
+        .iter()
+        .filter(|sent| sent.exchange == Some(ExchangeType::QUICK_MODE))
+        .count();
+    assert_eq!(
+        (aggressive, quick, world.wire.len()),
+        (3, 9, 12),
+        "{}",
+        world.story()
+    );
     assert!(world.errors.is_empty());
 }
 
 #[test]
 fn both_ends_report_who_the_other_is() {
     let world = World::new().up();
-    let (_, _, branch) = world.events.iter().find(|(_, side, _)| *side == Side::Branch).unwrap();
-    let Event::Established { identity, role, nat, initial_contact, renewal, cookies, .. } = branch else {
+    let (_, _, branch) = world
+        .events
+        .iter()
+        .find(|(_, side, _)| *side == Side::Branch)
+        .unwrap();
+    let Event::Established {
+        identity,
+        role,
+        nat,
+        initial_contact,
+        renewal,
+        cookies,
+        ..
+    } = branch
+    else {
         panic!("{}", world.story());
     };
-    assert_eq!((identity, *role, nat.any(), *initial_contact, *renewal), (&name("hub"), Role::Initiator, false, false, false));
-    let hub = world.events.iter().find(|(_, side, _)| *side == Side::Hub).unwrap();
-    let Event::Established { identity, role, initial_contact, cookies: theirs, .. } = &hub.2 else {
+    assert_eq!(
+        (identity, *role, nat.any(), *initial_contact, *renewal),
+        (&name("hub"), Role::Initiator, false, false, false)
+    );
+    let hub = world
+        .events
+        .iter()
+        .find(|(_, side, _)| *side == Side::Hub)
+        .unwrap();
+    let Event::Established {
+        identity,
+        role,
+        initial_contact,
+        cookies: theirs,
+        ..
+    } = &hub.2
+    else {
         panic!("{}", world.story());
     };
-    assert_eq!((identity, *role, *initial_contact), (&name("branch1"), Role::Responder, true));
+    assert_eq!(
+        (identity, *role, *initial_contact),
+        (&name("branch1"), Role::Responder, true)
+    );
     assert_eq!(cookies, theirs);
 }
 
@@ -47,8 +95,15 @@ fn every_suite_comes_up() {
         "aes256-sha384-ecp384",
         "aes128-sha256-curve25519",
     ];
-    let esp = ["aes128-sha1", "aes128-sha256", "aes256-sha384", "aes192-sha512", "null-sha256", "aes128gcm16-esn",
-        "aes256gcm16-curve25519"];
+    let esp = [
+        "aes128-sha1",
+        "aes128-sha256",
+        "aes256-sha384",
+        "aes192-sha512",
+        "null-sha256",
+        "aes128gcm16-esn",
+        "aes256gcm16-curve25519",
+    ];
     for (ike, esp) in ike.into_iter().zip(esp) {
         suite(ike, esp);
     }
@@ -57,15 +112,23 @@ fn every_suite_comes_up() {
 #[cfg(feature = "legacy")]
 #[test]
 fn every_old_suite_comes_up() {
-    for (ike, esp) in [("3des-md5-modp768", "3des-md5"), ("des-sha1-modp1024", "des-sha1"), ("aes128-sha1-modp1536", "aes128-md5")] {
+    for (ike, esp) in [
+        ("3des-md5-modp768", "3des-md5"),
+        ("des-sha1-modp1024", "des-sha1"),
+        ("aes128-sha1-modp1536", "aes128-md5"),
+    ] {
         suite(ike, esp);
     }
 }
 
 fn suite(ike: &str, esp: &str) {
     let (ike, esp) = (vec![ike.parse().unwrap()], vec![esp.parse().unwrap()]);
-    let branch = branch_config().ike_proposals(ike.clone()).esp_proposals(esp.clone());
-    let hub = hub_config().ike_proposals(ike.clone()).esp_proposals(esp.clone());
+    let branch = branch_config()
+        .ike_proposals(ike.clone())
+        .esp_proposals(esp.clone());
+    let hub = hub_config()
+        .ike_proposals(ike.clone())
+        .esp_proposals(esp.clone());
     let world = World::with(branch, hub).up();
     assert_eq!(world.branch.ike_sa(world.peer).unwrap().proposal, ike[0]);
     for sa in world.sas(Side::Hub).values() {
@@ -76,7 +139,11 @@ fn suite(ike: &str, esp: &str) {
 #[test]
 fn forward_secrecy_gives_each_pair_keys_of_its_own() {
     let esp = vec!["aes128gcm16-curve25519".parse().unwrap()];
-    let mut world = World::with(branch_config().esp_proposals(esp.clone()), hub_config().esp_proposals(esp)).up();
+    let mut world = World::with(
+        branch_config().esp_proposals(esp.clone()),
+        hub_config().esp_proposals(esp),
+    )
+    .up();
     assert_eq!(world.hub.stats().exponentiations, 1 + 3 * 2);
     world.run_for(secs(1));
 }
@@ -99,31 +166,54 @@ fn the_pool_is_filled_in_quiet_time() {
     let mut world = World::new().up();
     world.run_for(secs(5));
     assert_eq!(world.hub.stats().exponents_prepared, 1 + 32);
-    assert_eq!(world.hub.poll_timeout().map(|at| world.now < at), Some(true));
+    assert_eq!(
+        world.hub.poll_timeout().map(|at| world.now < at),
+        Some(true)
+    );
 }
 
 #[test]
 fn credentials_are_asked_for_and_the_exchange_goes_on() {
     use std::sync::Arc;
     let mut world = World::new();
-    let config = ike_core::EndpointConfig::builder(provider(7)).ask_for_credentials(true).build().unwrap();
+    let config = ike_core::EndpointConfig::builder(provider(7))
+        .ask_for_credentials(true)
+        .build()
+        .unwrap();
     world.hub = ike_core::Endpoint::new(config, world.now);
     world.acquire_all();
     world.run_for(ms(30));
     let (_, _, event) = &world.events[0];
-    let Event::CredentialsWanted { request, identity, source } = event else { panic!("{}", world.story()) };
-    assert_eq!((identity, *source), (&name("branch1"), BRANCH.parse().unwrap()));
+    let Event::CredentialsWanted {
+        request,
+        identity,
+        source,
+    } = event
+    else {
+        panic!("{}", world.story())
+    };
+    assert_eq!(
+        (identity, *source),
+        (&name("branch1"), BRANCH.parse().unwrap())
+    );
     let request = *request;
-    world.hub.provide_credentials(world.now, request, Arc::new(hub_config().build().unwrap()));
+    world
+        .hub
+        .provide_credentials(world.now, request, Arc::new(hub_config().build().unwrap()));
     world.run_for(secs(1));
     world.assert_agreement(3);
 
     let mut world = World::new();
-    let config = ike_core::EndpointConfig::builder(provider(7)).ask_for_credentials(true).build().unwrap();
+    let config = ike_core::EndpointConfig::builder(provider(7))
+        .ask_for_credentials(true)
+        .build()
+        .unwrap();
     world.hub = ike_core::Endpoint::new(config, world.now);
     world.acquire_all();
     world.run_for(ms(30));
-    let Event::CredentialsWanted { request, .. } = &world.events[0].2 else { panic!("{}", world.story()) };
+    let Event::CredentialsWanted { request, .. } = &world.events[0].2 else {
+        panic!("{}", world.story())
+    };
     let request = *request;
     world.hub.refuse_credentials(world.now, request);
     world.run_for(ms(300));
@@ -133,11 +223,25 @@ fn credentials_are_asked_for_and_the_exchange_goes_on() {
 #[test]
 fn the_shard_is_in_every_cookie_and_spi() {
     let mut world = World::new();
-    let config = ike_core::EndpointConfig::builder(provider(7)).shard(Some(0x5a)).build().unwrap();
+    let config = ike_core::EndpointConfig::builder(provider(7))
+        .shard(Some(0x5a))
+        .build()
+        .unwrap();
     world.hub = ike_core::Endpoint::new(config, world.now);
-    world.hub.set_credentials(table(hub_config().build().unwrap()));
+    world
+        .hub
+        .set_credentials(table(hub_config().build().unwrap()));
     let world = world.up();
-    assert_eq!(world.branch.ike_sa(world.peer).unwrap().cookies.responder().octets()[0], 0x5a);
+    assert_eq!(
+        world
+            .branch
+            .ike_sa(world.peer)
+            .unwrap()
+            .cookies
+            .responder()
+            .octets()[0],
+        0x5a
+    );
     for sa in world.sas(Side::Hub).values() {
         assert_eq!(sa.inbound_spi.octets()[0], 0x5a);
     }
@@ -156,13 +260,24 @@ fn a_key_log_gets_the_key_of_each_isakmp_sa_and_nothing_else_shows_it() {
     }
     let log = Arc::new(Log::default());
     let mut world = World::new();
-    let config = ike_core::EndpointConfig::builder(provider(7)).key_log(Arc::clone(&log) as _).build().unwrap();
+    let config = ike_core::EndpointConfig::builder(provider(7))
+        .key_log(Arc::clone(&log) as _)
+        .build()
+        .unwrap();
     world.hub = ike_core::Endpoint::new(config, world.now);
-    world.hub.set_credentials(table(hub_config().build().unwrap()));
+    world
+        .hub
+        .set_credentials(table(hub_config().build().unwrap()));
     let world = world.up();
     let keys = log.0.lock().unwrap();
     assert_eq!(keys.len(), 1);
-    assert_eq!((keys[0].0, keys[0].1.len()), (world.branch.ike_sa(world.peer).unwrap().cookies.initiator(), 16));
+    assert_eq!(
+        (keys[0].0, keys[0].1.len()),
+        (
+            world.branch.ike_sa(world.peer).unwrap().cookies.initiator(),
+            16
+        )
+    );
     let shown = format!("{:?} {:?}", world.branch, world.events);
     let decimal = format!("{:?}", keys[0].1);
     assert!(!shown.contains(decimal.trim_matches(['[', ']'])));
@@ -178,10 +293,15 @@ fn closing_deletes_everything_at_both_ends() {
     assert!(world.branch.is_drained());
     for side in [Side::Branch, Side::Hub] {
         assert!(world.sas(side).is_empty());
-        assert_eq!(world.count(side, |event| matches!(event, Event::Disconnected { .. })), 1);
+        assert_eq!(
+            world.count(side, |event| matches!(event, Event::Disconnected { .. })),
+            1
+        );
     }
     assert_eq!(world.branch.poll_timeout(), None);
-    let error = world.branch.acquire(world.now, world.peer, ike_core::PairIndex::new(0));
+    let error = world
+        .branch
+        .acquire(world.now, world.peer, ike_core::PairIndex::new(0));
     assert_eq!(error, Err(ike_core::AcquireError::Closed));
 }
 
@@ -196,17 +316,26 @@ fn one_pair_can_be_deleted_and_asked_for_again() {
     world.branch.acquire(world.now, world.peer, pair).unwrap();
     world.run_for(secs(1));
     world.assert_agreement(3);
-    assert_eq!(world.count(Side::Branch, |event| matches!(event, Event::Established { .. })), 1);
+    assert_eq!(
+        world.count(Side::Branch, |event| matches!(
+            event,
+            Event::Established { .. }
+        )),
+        1
+    );
 }
 
 #[test]
 fn the_hub_can_ask_for_a_pair_while_connected_and_not_after() {
     let mut world = World::new().up();
     let pair = ike_core::PairIndex::new(1);
-    let peer = world.events.iter().find_map(|(_, side, event)| match event {
-        Event::Established { peer, .. } if *side == Side::Hub => Some(*peer),
-        _ => None,
-    });
+    let peer = world
+        .events
+        .iter()
+        .find_map(|(_, side, event)| match event {
+            Event::Established { peer, .. } if *side == Side::Hub => Some(*peer),
+            _ => None,
+        });
     let peer = peer.unwrap();
     world.hub.delete_pair(world.now, peer, pair);
     world.run_for(secs(1));
@@ -217,13 +346,21 @@ fn the_hub_can_ask_for_a_pair_while_connected_and_not_after() {
     world.hub.disconnect(world.now, peer);
     world.run_for(secs(1));
     world.assert_agreement(0);
-    assert_eq!(world.hub.acquire(world.now, peer, pair), Err(ike_core::AcquireError::UnknownPeer));
+    assert_eq!(
+        world.hub.acquire(world.now, peer, pair),
+        Err(ike_core::AcquireError::UnknownPeer)
+    );
 }
 
 #[test]
 fn a_new_path_drops_everything_and_starts_from_there() {
     let mut world = World::new().up();
-    world.branch.set_path(world.now, world.peer, "198.18.1.7:500".parse().unwrap(), HUB.parse().unwrap());
+    world.branch.set_path(
+        world.now,
+        world.peer,
+        "198.18.1.7:500".parse().unwrap(),
+        HUB.parse().unwrap(),
+    );
     world.run_for(secs(1));
     assert!(world.sas(Side::Branch).is_empty());
     world.acquire_all();

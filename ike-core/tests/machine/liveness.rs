@@ -19,7 +19,11 @@ fn disconnects(world: &World, side: Side) -> Vec<(Duration, DisconnectReason)> {
 
 /// Tells the hub about every ESP packet that the branch would send, as its owner does.
 fn branch_sends_esp(world: &mut World) {
-    let spis: Vec<_> = world.sas(Side::Branch).values().map(|sa| sa.outbound_spi.get()).collect();
+    let spis: Vec<_> = world
+        .sas(Side::Branch)
+        .values()
+        .map(|sa| sa.outbound_spi.get())
+        .collect();
     for spi in spis {
         let (local, remote) = (HUB.parse().unwrap(), BRANCH.parse().unwrap());
         world.hub.handle_unknown_spi(world.now, local, remote, spi);
@@ -34,8 +38,15 @@ fn an_idle_peer_is_asked_and_answers() {
     world.assert_agreement(3);
     let alive = world.count(Side::Branch, |event| matches!(event, Event::Alive { .. }))
         + world.count(Side::Hub, |event| matches!(event, Event::Alive { .. }));
-    assert!((4..=5).contains(&alive), "one probe in 20 s, not one from each side: {alive}\n{}", world.story());
-    assert_eq!(world.branch.ike_sa(world.peer).unwrap().srtt, Some(2 * LATENCY));
+    assert!(
+        (4..=5).contains(&alive),
+        "one probe in 20 s, not one from each side: {alive}\n{}",
+        world.story()
+    );
+    assert_eq!(
+        world.branch.ike_sa(world.peer).unwrap().srtt,
+        Some(2 * LATENCY)
+    );
 }
 
 #[test]
@@ -46,7 +57,9 @@ fn traffic_silences_the_probes() {
         for side in [Side::Branch, Side::Hub] {
             let spi = *world.current(side).values().next().unwrap();
             let now = world.now;
-            world.endpoint(side).note_inbound(now, spi, HUB.parse().unwrap());
+            world
+                .endpoint(side)
+                .note_inbound(now, spi, HUB.parse().unwrap());
         }
         world.run_for(secs(1));
     }
@@ -59,14 +72,24 @@ fn a_peer_that_vanishes_is_dead_at_both_ends() {
     world.fate = Box::new(|_| vec![]);
     world.run_for(secs(60));
     for side in [Side::Branch, Side::Hub] {
-        let [(at, DisconnectReason::PeerDead { tries: 5, silence })] = disconnects(&world, side)[..] else {
+        let [(at, DisconnectReason::PeerDead { tries: 5, silence })] =
+            disconnects(&world, side)[..]
+        else {
             panic!("{}", world.story());
         };
         assert!(secs(30) < at && at < secs(45), "{at:?}");
         assert!(secs(30) < silence && silence < secs(40), "{silence:?}");
         assert!(world.sas(side).is_empty());
     }
-    let closed = |event: &Event| matches!(event, Event::SaClosed { reason: CloseReason::PeerDead, .. });
+    let closed = |event: &Event| {
+        matches!(
+            event,
+            Event::SaClosed {
+                reason: CloseReason::PeerDead,
+                ..
+            }
+        )
+    };
     assert_eq!(world.count(Side::Branch, closed), 3);
     assert!(world.hub.poll_timeout().is_none() && world.branch.poll_timeout().is_none());
 }
@@ -77,7 +100,11 @@ fn a_lost_probe_or_answer_kills_nobody() {
         let mut world = World::new().up();
         let first = world.wire.len();
         world.fate = Box::new(move |sent| {
-            if (first..=first + doomed).contains(&sent.index) { vec![] } else { vec![LATENCY] }
+            if (first..=first + doomed).contains(&sent.index) {
+                vec![]
+            } else {
+                vec![LATENCY]
+            }
         });
         world.run_for(secs(60));
         world.assert_agreement(3);
@@ -91,7 +118,8 @@ fn a_hurried_check_takes_two_seconds() {
     let began = world.elapsed();
     world.branch.check_liveness(world.now, world.peer);
     world.run_for(secs(5));
-    let [(at, DisconnectReason::PeerDead { tries: 4, .. })] = disconnects(&world, Side::Branch)[..] else {
+    let [(at, DisconnectReason::PeerDead { tries: 4, .. })] = disconnects(&world, Side::Branch)[..]
+    else {
         panic!("{}", world.story());
     };
     assert_eq!(at - began, ms(1600));
@@ -105,7 +133,15 @@ fn a_hub_that_lost_its_memory_is_noticed_by_its_answer_to_esp() {
     let rebooted = world.elapsed();
     branch_sends_esp(&mut world);
     world.run_for(secs(3));
-    let hints = world.seen(Side::Branch, |event| matches!(event, Event::Hinted { hint: Hint::InvalidSpi, .. }));
+    let hints = world.seen(Side::Branch, |event| {
+        matches!(
+            event,
+            Event::Hinted {
+                hint: Hint::InvalidSpi,
+                ..
+            }
+        )
+    });
     assert_eq!(hints, [rebooted + LATENCY], "{}", world.story());
     let [(dead, DisconnectReason::PeerDead { .. })] = disconnects(&world, Side::Branch)[..] else {
         panic!("{}", world.story());
@@ -122,7 +158,15 @@ fn a_hub_that_lost_its_memory_is_noticed_by_its_answer_to_a_probe() {
     let mut world = World::new().up();
     world.reboot_hub();
     world.run_for(secs(21) + ms(500));
-    let hints = world.count(Side::Branch, |event| matches!(event, Event::Hinted { hint: Hint::InvalidCookie, .. }));
+    let hints = world.count(Side::Branch, |event| {
+        matches!(
+            event,
+            Event::Hinted {
+                hint: Hint::InvalidCookie,
+                ..
+            }
+        )
+    });
     assert_eq!(hints, 1, "{}", world.story());
     world.run_for(secs(2));
     assert_eq!(disconnects(&world, Side::Branch).len(), 1);
@@ -136,7 +180,12 @@ fn a_roll_call_wakes_the_branch() {
     let (local, remote) = (HUB.parse().unwrap(), BRANCH.parse().unwrap());
     world.hub.announce_loss(world.now, local, remote, cookies);
     world.run_for(secs(3));
-    assert_eq!(disconnects(&world, Side::Branch).len(), 1, "{}", world.story());
+    assert_eq!(
+        disconnects(&world, Side::Branch).len(),
+        1,
+        "{}",
+        world.story()
+    );
 }
 
 #[test]
@@ -147,18 +196,33 @@ fn a_hint_about_a_living_hub_costs_one_probe() {
     world.assert_agreement(3);
     let quick = |sent: &&Sent| sent.exchange == Some(ExchangeType::INFORMATIONAL);
     let informational = world.wire.iter().filter(quick).count();
-    assert_eq!(informational, 3, "one hint, one probe, one answer\n{}", world.story());
+    assert_eq!(
+        informational,
+        3,
+        "one hint, one probe, one answer\n{}",
+        world.story()
+    );
 }
 
 #[test]
 fn hints_are_believed_only_from_where_the_hub_is_and_about_what_is_in_use() {
     let mut world = World::new().up();
-    let spi = world.sas(Side::Branch).values().next().unwrap().outbound_spi;
+    let spi = world
+        .sas(Side::Branch)
+        .values()
+        .next()
+        .unwrap()
+        .outbound_spi;
     let hub = world.hub.stats().clone();
     let (local, remote) = (HUB.parse().unwrap(), BRANCH.parse().unwrap());
-    world.hub.handle_unknown_spi(world.now, local, remote, spi.get());
+    world
+        .hub
+        .handle_unknown_spi(world.now, local, remote, spi.get());
     let hint = world.hub.poll_transmit().unwrap();
-    assert_eq!(hub.stranger_answers_out + 1, world.hub.stats().stranger_answers_out);
+    assert_eq!(
+        hub.stranger_answers_out + 1,
+        world.hub.stats().stranger_answers_out
+    );
     let elsewhere = "192.0.2.66:500".parse().unwrap();
     let _ = world.deliver(Side::Branch, elsewhere, hint.destination, &hint.contents);
     let mut other_spi = hint.contents.to_vec();
@@ -180,8 +244,14 @@ fn hints_cannot_make_the_branch_busy() {
     world.assert_agreement(3);
     let probes = world.branch.stats().probes_out;
     assert!(probes <= 11, "{probes}");
-    let hints = world.wire[sent..].iter().filter(|sent| sent.from == Side::Hub).count();
-    assert!(hints <= 31 + 11, "one answer a second to a stranger: {hints}");
+    let hints = world.wire[sent..]
+        .iter()
+        .filter(|sent| sent.from == Side::Hub)
+        .count();
+    assert!(
+        hints <= 31 + 11,
+        "one answer a second to a stranger: {hints}"
+    );
 }
 
 #[test]
@@ -195,11 +265,24 @@ fn a_branch_that_starts_again_replaces_what_it_left() {
     world.run_for(secs(1));
     world.assert_agreement(3);
     let established = world.count(Side::Hub, |event| {
-        matches!(event, Event::Established { initial_contact: true, renewal: false, .. })
+        matches!(
+            event,
+            Event::Established {
+                initial_contact: true,
+                renewal: false,
+                ..
+            }
+        )
     });
     assert_eq!(established, 2);
     let closed = world.seen(Side::Hub, |event| {
-        matches!(event, Event::SaClosed { reason: CloseReason::InitialContact, .. })
+        matches!(
+            event,
+            Event::SaClosed {
+                reason: CloseReason::InitialContact,
+                ..
+            }
+        )
     });
     assert_eq!(closed, [began + 3 * LATENCY; 3]);
     assert_eq!(world.sas(Side::Hub).len(), 3);
@@ -209,16 +292,22 @@ fn a_branch_that_starts_again_replaces_what_it_left() {
 fn a_branch_that_comes_back_elsewhere_is_the_same_branch() {
     let mut world = World::new().up();
     world.reboot_branch();
-    world.nat = Some(Nat { outside: "203.0.113.9".parse().unwrap(), first_port: 20_000 });
+    world.nat = Some(Nat {
+        outside: "203.0.113.9".parse().unwrap(),
+        first_port: 20_000,
+    });
     world.events.retain(|(_, side, _)| *side == Side::Hub);
     world.acquire_all();
     world.run_for(secs(1));
     world.assert_agreement(3);
     assert_eq!(world.sas(Side::Hub).len(), 3, "{}", world.story());
-    let peers = world.events.iter().filter_map(|(_, side, event)| match event {
-        Event::Established { peer, .. } if *side == Side::Hub => Some(*peer),
-        _ => None,
-    });
+    let peers = world
+        .events
+        .iter()
+        .filter_map(|(_, side, event)| match event {
+            Event::Established { peer, .. } if *side == Side::Hub => Some(*peer),
+            _ => None,
+        });
     let peers: std::collections::BTreeSet<_> = peers.collect();
     assert_eq!(peers.len(), 1);
 }
@@ -226,14 +315,20 @@ fn a_branch_that_comes_back_elsewhere_is_the_same_branch() {
 #[test]
 fn a_goodbye_is_understood_and_nothing_rests() {
     let mut world = World::new().up();
-    let peer = world.events.iter().find_map(|(_, side, event)| match event {
-        Event::Established { peer, .. } if *side == Side::Hub => Some(*peer),
-        _ => None,
-    });
+    let peer = world
+        .events
+        .iter()
+        .find_map(|(_, side, event)| match event {
+            Event::Established { peer, .. } if *side == Side::Hub => Some(*peer),
+            _ => None,
+        });
     world.hub.disconnect(world.now, peer.unwrap());
     world.run_for(secs(1));
     assert!(world.sas(Side::Branch).is_empty());
-    let reasons: Vec<_> = disconnects(&world, Side::Branch).into_iter().map(|(_, reason)| reason).collect();
+    let reasons: Vec<_> = disconnects(&world, Side::Branch)
+        .into_iter()
+        .map(|(_, reason)| reason)
+        .collect();
     assert_eq!(reasons, [DisconnectReason::DeletedByPeer]);
     world.acquire_all();
     world.run_for(secs(1));

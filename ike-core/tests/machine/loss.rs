@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ike_core::wire::numbers::ExchangeType;
 use ike_core::Event;
+use ike_core::wire::numbers::ExchangeType;
 
 use crate::world::*;
 
@@ -27,7 +27,12 @@ fn the_loss_of_any_single_message_is_healed_within_a_second() {
         world.run_for(secs(30));
         world.assert_agreement(3);
         for side in [Side::Branch, Side::Hub] {
-            assert_eq!(world.sas(side).len(), 3, "message {doomed}\n{}", world.story());
+            assert_eq!(
+                world.sas(side).len(),
+                3,
+                "message {doomed}\n{}",
+                world.story()
+            );
         }
     }
 }
@@ -51,17 +56,36 @@ fn a_message_that_arrives_twice_changes_nothing() {
         for pause in [Duration::ZERO, ms(5), ms(50), ms(1500)] {
             let mut world = World::new();
             world.fate = Box::new(move |sent| {
-                if sent.index == doubled { vec![LATENCY, LATENCY + pause] } else { vec![LATENCY] }
+                if sent.index == doubled {
+                    vec![LATENCY, LATENCY + pause]
+                } else {
+                    vec![LATENCY]
+                }
             });
             world.acquire_all();
             world.run_for(secs(30));
             world.assert_agreement(3);
             for side in [Side::Branch, Side::Hub] {
-                assert_eq!(established(&world, side), 1, "message {doubled} + {pause:?}\n{}", world.story());
-                let installed = world.count(side, |event| matches!(event, Event::SaInstalled { .. }));
-                assert_eq!(installed, 3, "message {doubled} + {pause:?}\n{}", world.story());
+                assert_eq!(
+                    established(&world, side),
+                    1,
+                    "message {doubled} + {pause:?}\n{}",
+                    world.story()
+                );
+                let installed =
+                    world.count(side, |event| matches!(event, Event::SaInstalled { .. }));
+                assert_eq!(
+                    installed,
+                    3,
+                    "message {doubled} + {pause:?}\n{}",
+                    world.story()
+                );
             }
-            assert!(world.wire.len() <= MESSAGES + 3 + 2, "message {doubled} + {pause:?}\n{}", world.story());
+            assert!(
+                world.wire.len() <= MESSAGES + 3 + 2,
+                "message {doubled} + {pause:?}\n{}",
+                world.story()
+            );
         }
     }
 }
@@ -72,14 +96,28 @@ fn a_message_that_is_late_is_overtaken_without_harm() {
         for delay in [ms(10), ms(70), ms(700), ms(3000)] {
             let mut world = World::new();
             world.fate = Box::new(move |sent| {
-                vec![if sent.index == late { LATENCY + delay } else { LATENCY }]
+                vec![if sent.index == late {
+                    LATENCY + delay
+                } else {
+                    LATENCY
+                }]
             });
             world.acquire_all();
             world.run_for(secs(30));
             world.assert_agreement(3);
             for side in [Side::Branch, Side::Hub] {
-                assert_eq!(established(&world, side), 1, "message {late} + {delay:?}\n{}", world.story());
-                assert_eq!(world.sas(side).len(), 3, "message {late} + {delay:?}\n{}", world.story());
+                assert_eq!(
+                    established(&world, side),
+                    1,
+                    "message {late} + {delay:?}\n{}",
+                    world.story()
+                );
+                assert_eq!(
+                    world.sas(side).len(),
+                    3,
+                    "message {late} + {delay:?}\n{}",
+                    world.story()
+                );
             }
         }
     }
@@ -91,14 +129,27 @@ fn a_quick_mode_message_that_overtakes_message_3_is_held() {
     let mut aggressive = 0;
     world.fate = Box::new(move |sent| {
         aggressive += usize::from(sent.is(Side::Branch, ExchangeType::AGGRESSIVE));
-        vec![if aggressive == 2 && sent.is(Side::Branch, ExchangeType::AGGRESSIVE) { LATENCY + ms(10) } else { LATENCY }]
+        vec![
+            if aggressive == 2 && sent.is(Side::Branch, ExchangeType::AGGRESSIVE) {
+                LATENCY + ms(10)
+            } else {
+                LATENCY
+            },
+        ]
     });
     world.acquire_all();
     world.run_for(secs(1));
     world.assert_agreement(3);
     assert_eq!(world.hub.stats().held, 3);
-    let confirmed = world.seen(Side::Branch, |event| matches!(event, Event::SaConfirmed { .. }));
-    assert_eq!(confirmed, [4 * LATENCY + ms(10); 3], "no wait for a retransmission\n{}", world.story());
+    let confirmed = world.seen(Side::Branch, |event| {
+        matches!(event, Event::SaConfirmed { .. })
+    });
+    assert_eq!(
+        confirmed,
+        [4 * LATENCY + ms(10); 3],
+        "no wait for a retransmission\n{}",
+        world.story()
+    );
 }
 
 #[test]
@@ -109,8 +160,14 @@ fn the_first_quick_mode_message_is_repeated_after_a_round_trip() {
     world.acquire_all();
     world.run_for(secs(1));
     world.assert_agreement(3);
-    let confirmed = world.seen(Side::Branch, |event| matches!(event, Event::SaConfirmed { .. }));
-    assert!(confirmed.iter().all(|at| *at <= ms(40 + 40 + 20 + 40)), "{confirmed:?}\n{}", world.story());
+    let confirmed = world.seen(Side::Branch, |event| {
+        matches!(event, Event::SaConfirmed { .. })
+    });
+    assert!(
+        confirmed.iter().all(|at| *at <= ms(40 + 40 + 20 + 40)),
+        "{confirmed:?}\n{}",
+        world.story()
+    );
 }
 
 #[test]
@@ -127,13 +184,23 @@ fn traffic_confirms_an_sa_whose_message_3_is_lost() {
     let spis: Vec<_> = world.sas(Side::Hub).keys().copied().collect();
     assert_eq!(spis.len(), 3);
     for spi in spis {
-        world.hub.note_inbound(world.now, spi, BRANCH.parse().unwrap());
+        world
+            .hub
+            .note_inbound(world.now, spi, BRANCH.parse().unwrap());
     }
     let sent = world.wire.len();
     world.run_for(secs(15));
     world.assert_agreement(3);
-    let repeated = world.wire[sent..].iter().filter(|sent| sent.is(Side::Hub, ExchangeType::QUICK_MODE)).count();
-    assert_eq!(repeated, 0, "message 2 is not repeated any more\n{}", world.story());
+    let repeated = world.wire[sent..]
+        .iter()
+        .filter(|sent| sent.is(Side::Hub, ExchangeType::QUICK_MODE))
+        .count();
+    assert_eq!(
+        repeated,
+        0,
+        "message 2 is not repeated any more\n{}",
+        world.story()
+    );
 }
 
 #[test]
@@ -147,10 +214,20 @@ fn an_sa_that_is_never_confirmed_is_deleted() {
     world.run_for(secs(60));
     world.assert_agreement(0);
     let unconfirmed = |event: &Event| {
-        matches!(event, Event::SaClosed { reason: ike_core::CloseReason::Unconfirmed, .. })
+        matches!(
+            event,
+            Event::SaClosed {
+                reason: ike_core::CloseReason::Unconfirmed,
+                ..
+            }
+        )
     };
     assert_eq!(world.count(Side::Hub, unconfirmed), 3, "{}", world.story());
-    assert!(world.sas(Side::Branch).is_empty(), "the Delete reaches the branch\n{}", world.story());
+    assert!(
+        world.sas(Side::Branch).is_empty(),
+        "the Delete reaches the branch\n{}",
+        world.story()
+    );
 }
 
 #[test]
@@ -159,12 +236,25 @@ fn silence_ends_phase_one_with_a_time_out() {
     world.fate = Box::new(|_| vec![]);
     world.acquire_all();
     world.run_for(secs(60));
-    let errors = world.events.iter().filter_map(|(at, _, event)| match event {
-        Event::PhaseOneFailed { error, .. } => Some((*at, error.clone())),
-        _ => None,
-    });
+    let errors = world
+        .events
+        .iter()
+        .filter_map(|(at, _, event)| match event {
+            Event::PhaseOneFailed { error, .. } => Some((*at, error.clone())),
+            _ => None,
+        });
     let errors: Vec<_> = errors.collect();
-    let [(at, ike_core::PhaseOneError::TimedOut { attempts: 6, heard: false, elapsed })] = &errors[..] else {
+    let [
+        (
+            at,
+            ike_core::PhaseOneError::TimedOut {
+                attempts: 6,
+                heard: false,
+                elapsed,
+            },
+        ),
+    ] = &errors[..]
+    else {
         panic!("{errors:?}");
     };
     assert_eq!(at, elapsed);
@@ -187,7 +277,11 @@ fn half_loss_in_both_directions_only_takes_longer() {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            if state % 100 < 30 { vec![] } else { vec![LATENCY] }
+            if state % 100 < 30 {
+                vec![]
+            } else {
+                vec![LATENCY]
+            }
         });
         for _ in 0..12 {
             world.acquire_all();
@@ -196,6 +290,11 @@ fn half_loss_in_both_directions_only_takes_longer() {
                 break;
             }
         }
-        assert_eq!(world.current(Side::Branch).len(), 3, "seed {seed}\n{}", world.story());
+        assert_eq!(
+            world.current(Side::Branch).len(),
+            3,
+            "seed {seed}\n{}",
+            world.story()
+        );
     }
 }

@@ -1,7 +1,21 @@
 //! Two endpoints on a virtual link: every exchange, and everything that can happen to it.
 #![cfg(feature = "rustcrypto")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that goes wrong may say so")]
-#![allow(missing_docs, unreachable_pub, reason = "tests are not a library")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that goes wrong may say so"
+)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::std_instead_of_core,
+    clippy::wildcard_enum_match_arm,
+    clippy::manual_is_multiple_of,
+    clippy::cast_possible_truncation,
+    clippy::type_complexity,
+    reason = "tests are not a library"
+)]
 
 mod chaos;
 mod contract;

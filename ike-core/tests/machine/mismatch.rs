@@ -33,11 +33,25 @@ fn try_for(mut world: World, seconds: u64) -> World {
 
 #[test]
 fn the_initiator_proves_that_the_pre_shared_key_differs() {
-    let hub = ike_core::PeerConfig::builder(name("hub"), name("branch1"), PreSharedKey::new(b"another"));
-    let hub = hub.pairs(hub_pairs()).ike_proposals(vec!["aes128-sha256-curve25519".parse().unwrap()]);
+    let hub =
+        ike_core::PeerConfig::builder(name("hub"), name("branch1"), PreSharedKey::new(b"another"));
+    let hub = hub
+        .pairs(hub_pairs())
+        .ike_proposals(vec!["aes128-sha256-curve25519".parse().unwrap()]);
     let world = try_for(World::with(branch_config(), hub), 30);
-    assert_eq!(phase_one_errors(&world, Side::Branch), [PhaseOneError::PskMismatch]);
-    let hints = world.seen(Side::Branch, |event| matches!(event, Event::Hinted { hint: Hint::PskMismatch, .. }));
+    assert_eq!(
+        phase_one_errors(&world, Side::Branch),
+        [PhaseOneError::PskMismatch]
+    );
+    let hints = world.seen(Side::Branch, |event| {
+        matches!(
+            event,
+            Event::Hinted {
+                hint: Hint::PskMismatch,
+                ..
+            }
+        )
+    });
     assert_eq!(hints, [2 * LATENCY], "told at once, and once");
     assert_eq!(world.hub.stats().exponentiations, 0);
 }
@@ -50,50 +64,93 @@ fn the_responder_learns_that_the_key_is_probably_wrong() {
     let mut odd = OddInitiator::new();
     odd.psk = b"another".to_vec();
     odd.connect(&mut world);
-    assert_eq!(phase_one_errors(&world, Side::Hub), [PhaseOneError::UndecryptableMessage3]);
+    assert_eq!(
+        phase_one_errors(&world, Side::Hub),
+        [PhaseOneError::UndecryptableMessage3]
+    );
     odd.send_third(&mut world);
-    assert_eq!(phase_one_errors(&world, Side::Hub).len(), 1, "reported once");
+    assert_eq!(
+        phase_one_errors(&world, Side::Hub).len(),
+        1,
+        "reported once"
+    );
     assert_eq!(world.hub.stats().exponentiations, 1, "computed once");
     let mut world = World::new();
     let mut odd = OddInitiator::new();
     odd.psk = b"another".to_vec();
     odd.encrypt_third = false;
     odd.connect(&mut world);
-    assert_eq!(phase_one_errors(&world, Side::Hub), [PhaseOneError::AuthenticationFailed]);
-    assert_eq!(world.hub.stats().exponentiations, 0, "a clear message 3 is checked before the exponentiation");
+    assert_eq!(
+        phase_one_errors(&world, Side::Hub),
+        [PhaseOneError::AuthenticationFailed]
+    );
+    assert_eq!(
+        world.hub.stats().exponentiations,
+        0,
+        "a clear message 3 is checked before the exponentiation"
+    );
 }
 
 #[test]
 fn a_proposal_that_is_refused_names_the_first_difference_at_the_responder() {
     let hub = hub_config().ike_proposals(vec!["aes128-sha384-curve25519".parse().unwrap()]);
     let world = try_for(World::with(branch_config(), hub), 30);
-    let mismatch = Mismatch::Hash { offered: HashAlgorithm::SHA2_256, configured: HashAlgorithm::SHA2_384 };
-    let expected = PhaseOneError::NoProposalChosen { mismatch: Some(mismatch) };
+    let mismatch = Mismatch::Hash {
+        offered: HashAlgorithm::SHA2_256,
+        configured: HashAlgorithm::SHA2_384,
+    };
+    let expected = PhaseOneError::NoProposalChosen {
+        mismatch: Some(mismatch),
+    };
     let seen = phase_one_errors(&world, Side::Hub);
-    assert!(!seen.is_empty() && seen.iter().all(|error| *error == expected), "{seen:?}");
+    assert!(
+        !seen.is_empty() && seen.iter().all(|error| *error == expected),
+        "{seen:?}"
+    );
     let refused = PhaseOneError::NoProposalChosen { mismatch: None };
-    assert_eq!(phase_one_errors(&world, Side::Branch), [refused], "the peer's word, taken as a hint");
-    let answers: Vec<_> = world.wire.iter().filter(|sent| sent.from == Side::Hub).collect();
-    assert!(answers.iter().all(|sent| sent.contents[8..16] == [0; 8]), "the responder cookie is zero");
+    assert_eq!(
+        phase_one_errors(&world, Side::Branch),
+        [refused],
+        "the peer's word, taken as a hint"
+    );
+    let answers: Vec<_> = world
+        .wire
+        .iter()
+        .filter(|sent| sent.from == Side::Hub)
+        .collect();
+    assert!(
+        answers.iter().all(|sent| sent.contents[8..16] == [0; 8]),
+        "the responder cookie is zero"
+    );
     assert!(answers.iter().all(|sent| sent.contents.len() < 60));
 }
 
 #[test]
 fn an_unknown_identity_gets_no_answer_and_leaves_no_state() {
-    let branch = ike_core::PeerConfig::builder(name("stranger"), name("hub"), PreSharedKey::new(PSK));
+    let branch =
+        ike_core::PeerConfig::builder(name("stranger"), name("hub"), PreSharedKey::new(PSK));
     let world = try_for(World::with(branch.pairs(branch_pairs()), hub_config()), 30);
     assert!(world.wire.iter().all(|sent| sent.from == Side::Branch));
     assert_eq!(world.hub.stats().drops.unknown_identity, 6);
     assert!(world.hub.poll_timeout().is_none());
-    assert!(matches!(phase_one_errors(&world, Side::Branch)[..], [PhaseOneError::TimedOut { heard: false, .. }]));
+    assert!(matches!(
+        phase_one_errors(&world, Side::Branch)[..],
+        [PhaseOneError::TimedOut { heard: false, .. }]
+    ));
 }
 
 #[test]
 fn a_hub_under_another_name_is_an_identity_mismatch() {
-    let hub = ike_core::PeerConfig::builder(name("imposter"), name("branch1"), PreSharedKey::new(PSK));
-    let hub = hub.pairs(hub_pairs()).ike_proposals(vec!["aes128-sha256-curve25519".parse().unwrap()]);
+    let hub =
+        ike_core::PeerConfig::builder(name("imposter"), name("branch1"), PreSharedKey::new(PSK));
+    let hub = hub
+        .pairs(hub_pairs())
+        .ike_proposals(vec!["aes128-sha256-curve25519".parse().unwrap()]);
     let world = try_for(World::with(branch_config(), hub), 30);
-    let expected = PhaseOneError::IdentityMismatch { expected: name("hub"), received: name("imposter") };
+    let expected = PhaseOneError::IdentityMismatch {
+        expected: name("hub"),
+        received: name("imposter"),
+    };
     assert_eq!(phase_one_errors(&world, Side::Branch), [expected]);
 }
 
@@ -105,8 +162,14 @@ fn a_selector_that_is_refused_fails_that_pair_only() {
     world.assert_agreement(2);
     let local = "10.61.253.0/24".parse().unwrap();
     let remote = "10.61.1.0/24".parse().unwrap();
-    assert_eq!(quick_mode_errors(&world, Side::Hub), [QuickModeError::UnknownSelector { local, remote }]);
-    assert_eq!(quick_mode_errors(&world, Side::Branch), [QuickModeError::SelectorRefused]);
+    assert_eq!(
+        quick_mode_errors(&world, Side::Hub),
+        [QuickModeError::UnknownSelector { local, remote }]
+    );
+    assert_eq!(
+        quick_mode_errors(&world, Side::Branch),
+        [QuickModeError::SelectorRefused]
+    );
 }
 
 #[test]
@@ -114,39 +177,70 @@ fn a_phase_2_proposal_that_is_refused_names_the_first_difference() {
     let one = vec![branch_pairs()[0]];
     let hub_one = vec![hub_pairs()[0]];
     let refused = |ours: &str, theirs: &str| {
-        let branch = branch_config().pairs(one.clone()).esp_proposals(vec![ours.parse().unwrap()]);
-        let hub = hub_config().pairs(hub_one.clone()).esp_proposals(vec![theirs.parse().unwrap()]);
+        let branch = branch_config()
+            .pairs(one.clone())
+            .esp_proposals(vec![ours.parse().unwrap()]);
+        let hub = hub_config()
+            .pairs(hub_one.clone())
+            .esp_proposals(vec![theirs.parse().unwrap()]);
         let world = try_for(World::with(branch, hub), 5);
-        assert_eq!(quick_mode_errors(&world, Side::Branch), [QuickModeError::NoProposalChosen { mismatch: None }]);
-        let [QuickModeError::NoProposalChosen { mismatch: Some(mismatch) }] = quick_mode_errors(&world, Side::Hub)[..]
+        assert_eq!(
+            quick_mode_errors(&world, Side::Branch),
+            [QuickModeError::NoProposalChosen { mismatch: None }]
+        );
+        let [
+            QuickModeError::NoProposalChosen {
+                mismatch: Some(mismatch),
+            },
+        ] = quick_mode_errors(&world, Side::Hub)[..]
         else {
             panic!("{}", world.story());
         };
         // Told at once, not after retransmissions.
-        let failed = world.seen(Side::Branch, |event| matches!(event, Event::QuickModeFailed { .. }));
+        let failed = world.seen(Side::Branch, |event| {
+            matches!(event, Event::QuickModeFailed { .. })
+        });
         assert_eq!(failed, [4 * LATENCY]);
         mismatch
     };
     assert_eq!(
         refused("aes128-sha256", "aes128gcm16"),
-        Mismatch::Transform { offered: EspTransformId::AES_CBC, configured: EspTransformId::AES_GCM_16 }
+        Mismatch::Transform {
+            offered: EspTransformId::AES_CBC,
+            configured: EspTransformId::AES_GCM_16
+        }
     );
     assert_eq!(
         refused("aes128gcm16", "aes256gcm16"),
-        Mismatch::KeyLength { offered: Some(128), configured: Some(256) }
+        Mismatch::KeyLength {
+            offered: Some(128),
+            configured: Some(256)
+        }
     );
     assert_eq!(
         refused("aes128gcm16", "aes128gcm16-curve25519"),
-        Mismatch::Group { offered: GroupNumber(0), configured: GroupNumber::CURVE25519 }
+        Mismatch::Group {
+            offered: GroupNumber(0),
+            configured: GroupNumber::CURVE25519
+        }
     );
 }
 
 #[test]
 fn the_initiator_offers_what_agrees_with_its_first_proposal_about_groups() {
-    let parse = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
-    let branch = branch_config()
-        .ike_proposals(parse(&["aes256-sha256-curve25519", "aes128-sha256-modp2048", "aes128-sha1-curve25519"]));
-    let hub = hub_config().ike_proposals(parse(&["aes128-sha256-modp2048", "aes128-sha1-curve25519"]));
+    let parse = |texts: &[&str]| {
+        texts
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .collect::<Vec<_>>()
+    };
+    let branch = branch_config().ike_proposals(parse(&[
+        "aes256-sha256-curve25519",
+        "aes128-sha256-modp2048",
+        "aes128-sha1-curve25519",
+    ]));
+    let hub =
+        hub_config().ike_proposals(parse(&["aes128-sha256-modp2048", "aes128-sha1-curve25519"]));
     let world = World::with(branch, hub).up();
     let chosen = world.branch.ike_sa(world.peer).unwrap().proposal;
     assert_eq!(chosen.to_string(), "aes128-sha1-curve25519");
@@ -158,10 +252,27 @@ fn what_the_provider_lacks_is_named_before_anything_is_sent() {
     let plain = ike_core::crypto::rustcrypto::provider().with_groups(Vec::new());
     let config = EndpointConfig::builder(plain).build().unwrap();
     let peer = branch_config().build().unwrap();
-    assert_eq!(config.check(&peer), Err(ConfigError::UnsupportedAlgorithm { phase: 1, position: 0 }));
+    assert_eq!(
+        config.check(&peer),
+        Err(ConfigError::UnsupportedAlgorithm {
+            phase: 1,
+            position: 0
+        })
+    );
     let mut endpoint = ike_core::Endpoint::new(config, origin());
-    let id = endpoint.add_peer(origin(), peer.into(), BRANCH.parse().unwrap(), HUB.parse().unwrap());
-    assert_eq!(endpoint.acquire(origin(), id, PairIndex::new(0)), Err(AcquireError::UnsupportedAlgorithm));
-    assert_eq!(endpoint.acquire(origin(), id, PairIndex::new(9)), Err(AcquireError::UnknownPair));
+    let id = endpoint.add_peer(
+        origin(),
+        peer.into(),
+        BRANCH.parse().unwrap(),
+        HUB.parse().unwrap(),
+    );
+    assert_eq!(
+        endpoint.acquire(origin(), id, PairIndex::new(0)),
+        Err(AcquireError::UnsupportedAlgorithm)
+    );
+    assert_eq!(
+        endpoint.acquire(origin(), id, PairIndex::new(9)),
+        Err(AcquireError::UnknownPair)
+    );
     assert!(endpoint.poll_transmit().is_none());
 }

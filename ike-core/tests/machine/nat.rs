@@ -6,15 +6,22 @@ use crate::world::*;
 
 fn behind_nat() -> World {
     let mut world = World::new();
-    world.nat = Some(Nat { outside: "203.0.113.9".parse().unwrap(), first_port: 20_000 });
+    world.nat = Some(Nat {
+        outside: "203.0.113.9".parse().unwrap(),
+        first_port: 20_000,
+    });
     world
 }
 
 fn hub_peer(world: &World) -> ike_core::PeerId {
-    let established = world.events.iter().rev().find_map(|(_, side, event)| match event {
-        Event::Established { peer, .. } if *side == Side::Hub => Some(*peer),
-        _ => None,
-    });
+    let established = world
+        .events
+        .iter()
+        .rev()
+        .find_map(|(_, side, event)| match event {
+            Event::Established { peer, .. } if *side == Side::Hub => Some(*peer),
+            _ => None,
+        });
     established.unwrap()
 }
 
@@ -26,21 +33,41 @@ fn a_nat_is_found_and_everything_moves_to_its_port() {
     assert_eq!((branch.local.port(), branch.remote.port()), (4500, 4500));
     let hub = world.hub.ike_sa(hub_peer(&world)).unwrap();
     assert!(!hub.nat.local && hub.nat.remote);
-    assert_eq!(hub.remote, "203.0.113.9:24500".parse().unwrap(), "{}", world.story());
+    assert_eq!(
+        hub.remote,
+        "203.0.113.9:24500".parse().unwrap(),
+        "{}",
+        world.story()
+    );
     for side in [Side::Branch, Side::Hub] {
         assert!(world.sas(side).values().all(|sa| sa.udp_encapsulation));
     }
     for sent in &world.wire {
         let marked = sent.contents.starts_with(&[0; 4]);
-        assert_eq!(marked, 2 <= sent.index, "from message 3 on\n{}", world.story());
+        assert_eq!(
+            marked,
+            2 <= sent.index,
+            "from message 3 on\n{}",
+            world.story()
+        );
     }
 }
 
 #[test]
 fn without_a_nat_nothing_moves() {
     let world = World::new().up();
-    assert!(world.wire.iter().all(|sent| sent.source.port() == 500 && sent.destination.port() == 500));
-    assert!(world.sas(Side::Hub).values().all(|sa| !sa.udp_encapsulation));
+    assert!(
+        world
+            .wire
+            .iter()
+            .all(|sent| sent.source.port() == 500 && sent.destination.port() == 500)
+    );
+    assert!(
+        world
+            .sas(Side::Hub)
+            .values()
+            .all(|sa| !sa.udp_encapsulation)
+    );
 }
 
 #[test]
@@ -49,13 +76,19 @@ fn encapsulation_can_be_forced_by_either_end() {
     for (branch, hub) in [
         (branch_config().encapsulation(always), hub_config()),
         (branch_config(), hub_config().encapsulation(always)),
-        (branch_config().encapsulation(always), hub_config().encapsulation(always)),
+        (
+            branch_config().encapsulation(always),
+            hub_config().encapsulation(always),
+        ),
     ] {
         let world = World::with(branch, hub).up();
         for side in [Side::Branch, Side::Hub] {
             for sa in world.sas(side).values() {
                 assert!(sa.udp_encapsulation);
-                assert_eq!((sa.local_address.port(), sa.remote_address.port()), (4500, 4500));
+                assert_eq!(
+                    (sa.local_address.port(), sa.remote_address.port()),
+                    (4500, 4500)
+                );
             }
         }
     }
@@ -66,9 +99,16 @@ fn only_who_is_behind_the_nat_sends_keepalives() {
     let mut world = behind_nat().up();
     let sent = world.wire.len();
     world.run_for(secs(65));
-    let keepalives: Vec<_> = world.wire[sent..].iter().filter(|sent| sent.contents == [0xff]).collect();
+    let keepalives: Vec<_> = world.wire[sent..]
+        .iter()
+        .filter(|sent| sent.contents == [0xff])
+        .collect();
     assert_eq!(keepalives.len(), 3);
-    assert!(keepalives.iter().all(|sent| sent.from == Side::Branch && sent.destination.port() == 4500));
+    assert!(
+        keepalives
+            .iter()
+            .all(|sent| sent.from == Side::Branch && sent.destination.port() == 4500)
+    );
     assert!(world.errors.is_empty(), "{:?}", world.errors);
 }
 
@@ -80,9 +120,14 @@ fn a_new_mapping_is_learned_from_an_authentic_message() {
     world.run_for(secs(1));
     let remote = "203.0.113.9:34500".parse().unwrap();
     assert_eq!(world.hub.ike_sa(hub_peer(&world)).unwrap().remote, remote);
-    let changed = |event: &Event| matches!(event, Event::AddressChanged { remote: to, .. } if *to == remote);
+    let changed =
+        |event: &Event| matches!(event, Event::AddressChanged { remote: to, .. } if *to == remote);
     assert_eq!(world.count(Side::Hub, changed), 1, "{}", world.story());
-    assert_eq!(world.count(Side::Branch, |event| matches!(event, Event::Alive { .. })), 1, "the answer finds its way");
+    assert_eq!(
+        world.count(Side::Branch, |event| matches!(event, Event::Alive { .. })),
+        1,
+        "the answer finds its way"
+    );
 }
 
 #[test]
@@ -93,7 +138,13 @@ fn a_new_mapping_is_learned_from_authentic_esp() {
     world.hub.note_inbound(world.now, spi, remote);
     world.drain();
     assert_eq!(world.hub.ike_sa(hub_peer(&world)).unwrap().remote, remote);
-    assert_eq!(world.count(Side::Hub, |event| matches!(event, Event::AddressChanged { .. })), 1);
+    assert_eq!(
+        world.count(Side::Hub, |event| matches!(
+            event,
+            Event::AddressChanged { .. }
+        )),
+        1
+    );
 }
 
 #[test]
@@ -103,7 +154,12 @@ fn nothing_is_learned_from_forged_or_repeated_messages() {
     world.run_for(secs(1));
     let before = world.hub.ike_sa(hub_peer(&world)).unwrap().remote;
     let elsewhere = "192.0.2.66:4500".parse().unwrap();
-    let to_hub: Vec<_> = world.wire.iter().filter(|sent| sent.from == Side::Branch).cloned().collect();
+    let to_hub: Vec<_> = world
+        .wire
+        .iter()
+        .filter(|sent| sent.from == Side::Branch)
+        .cloned()
+        .collect();
     for sent in to_hub {
         let _ = world.deliver(Side::Hub, elsewhere, sent.destination, &sent.contents);
         let mut garbled = sent.contents.clone();
@@ -119,22 +175,36 @@ fn nothing_is_learned_from_forged_or_repeated_messages() {
 fn the_initiator_does_not_follow_the_hub() {
     let mut world = behind_nat().up();
     let spi = *world.current(Side::Branch).values().next().unwrap();
-    world.branch.note_inbound(world.now, spi, "192.0.2.66:4500".parse().unwrap());
-    assert_eq!(world.branch.ike_sa(world.peer).unwrap().remote, "198.18.2.2:4500".parse().unwrap());
+    world
+        .branch
+        .note_inbound(world.now, spi, "192.0.2.66:4500".parse().unwrap());
+    assert_eq!(
+        world.branch.ike_sa(world.peer).unwrap().remote,
+        "198.18.2.2:4500".parse().unwrap()
+    );
 }
 
 #[test]
 fn a_renewal_stays_on_the_nat_port() {
     let branch = branch_config().ike_lifetime(secs(60));
     let mut world = World::with(branch, hub_config());
-    world.nat = Some(Nat { outside: "203.0.113.9".parse().unwrap(), first_port: 20_000 });
+    world.nat = Some(Nat {
+        outside: "203.0.113.9".parse().unwrap(),
+        first_port: 20_000,
+    });
     let mut world = world.up();
     let sent = world.wire.len();
     world.run_for(secs(70));
     world.assert_agreement(3);
-    let renewed = world.count(Side::Branch, |event| matches!(event, Event::Established { renewal: true, .. }));
+    let renewed = world.count(Side::Branch, |event| {
+        matches!(event, Event::Established { renewal: true, .. })
+    });
     assert_eq!(renewed, 1, "{}", world.story());
-    assert!(world.wire[sent..].iter().all(|sent| sent.destination.port() != 500));
+    assert!(
+        world.wire[sent..]
+            .iter()
+            .all(|sent| sent.destination.port() != 500)
+    );
 }
 
 #[test]
@@ -145,5 +215,8 @@ fn esp_on_the_ike_socket_is_told_apart() {
     let error = world.deliver(Side::Hub, source, nat_port, &[1, 2, 3, 4, 0, 0, 0, 1, 9, 9]);
     assert_eq!(error, Err(ike_core::DatagramError::NotIke));
     assert_eq!(world.deliver(Side::Hub, source, nat_port, &[0xff]), Ok(()));
-    assert_eq!(world.deliver(Side::Hub, source, nat_port, &[]), Err(ike_core::DatagramError::NotIke));
+    assert_eq!(
+        world.deliver(Side::Hub, source, nat_port, &[]),
+        Err(ike_core::DatagramError::NotIke)
+    );
 }

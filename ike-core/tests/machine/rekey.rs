@@ -16,10 +16,14 @@ fn assert_never_dark(world: &World, from: Duration, pairs: usize) {
             Event::SaInstalled { sa, .. } => {
                 outbound.insert((*side, sa.inbound_spi), sa.outbound_spi);
             }
-            Event::SaConfirmed { pair, inbound_spi, .. } => {
+            Event::SaConfirmed {
+                pair, inbound_spi, ..
+            } => {
                 current.insert((*side, *pair), *inbound_spi);
             }
-            Event::SaClosed { pair, inbound_spi, .. } => {
+            Event::SaClosed {
+                pair, inbound_spi, ..
+            } => {
                 outbound.remove(&(*side, *inbound_spi));
                 if current.get(&(*side, *pair)) == Some(inbound_spi) {
                     current.remove(&(*side, *pair));
@@ -28,10 +32,19 @@ fn assert_never_dark(world: &World, from: Duration, pairs: usize) {
             _ => {}
         }
         if from < *at {
-            assert_eq!(current.len(), 2 * pairs, "{at:?} after {event:?}\n{}", world.story());
+            assert_eq!(
+                current.len(),
+                2 * pairs,
+                "{at:?} after {event:?}\n{}",
+                world.story()
+            );
             for ((side, _), spi) in &current {
                 let sends_to = outbound[&(*side, *spi)];
-                assert!(outbound.contains_key(&(side.other(), sends_to)), "{at:?} {side:?}\n{}", world.story());
+                assert!(
+                    outbound.contains_key(&(side.other(), sends_to)),
+                    "{at:?} {side:?}\n{}",
+                    world.story()
+                );
             }
         }
     }
@@ -47,7 +60,15 @@ fn ipsec_sas_are_renewed_before_they_end() {
         let installed = world.count(side, |event| matches!(event, Event::SaInstalled { .. }));
         assert!((36..=48).contains(&installed), "{installed}");
         let closed = world.count(side, |event| matches!(event, Event::SaClosed { .. }));
-        let rekeyed = |event: &Event| matches!(event, Event::SaClosed { reason: CloseReason::Rekeyed, .. });
+        let rekeyed = |event: &Event| {
+            matches!(
+                event,
+                Event::SaClosed {
+                    reason: CloseReason::Rekeyed,
+                    ..
+                }
+            )
+        };
         assert_eq!(world.count(side, rekeyed), closed, "{}", world.story());
         world.assert_bounded(side);
     }
@@ -57,9 +78,16 @@ fn ipsec_sas_are_renewed_before_they_end() {
 
 #[test]
 fn the_shorter_lifetime_wins_whoever_has_it() {
-    let mut world = World::with(branch_config(), hub_config().sa_lifetime(secs(120)).ike_lifetime(secs(600))).up();
+    let mut world = World::with(
+        branch_config(),
+        hub_config().sa_lifetime(secs(120)).ike_lifetime(secs(600)),
+    )
+    .up();
     for side in [Side::Branch, Side::Hub] {
-        assert!(world.sas(side).values().all(|sa| sa.lifetime == secs(120)), "RESPONDER-LIFETIME is understood");
+        assert!(
+            world.sas(side).values().all(|sa| sa.lifetime == secs(120)),
+            "RESPONDER-LIFETIME is understood"
+        );
     }
     world.run_for(secs(600));
     world.assert_agreement(3);
@@ -72,25 +100,41 @@ fn the_isakmp_sa_is_renewed_and_adopts_the_ipsec_sas() {
     let before = world.current(Side::Hub);
     world.run_for(secs(3000));
     world.assert_agreement(3);
-    assert_eq!(world.current(Side::Hub), before, "no IPsec SA was touched\n{}", world.story());
+    assert_eq!(
+        world.current(Side::Hub),
+        before,
+        "no IPsec SA was touched\n{}",
+        world.story()
+    );
     for side in [Side::Branch, Side::Hub] {
-        let renewed = world.count(side, |event| matches!(event, Event::Established { renewal: true, .. }));
+        let renewed = world.count(side, |event| {
+            matches!(event, Event::Established { renewal: true, .. })
+        });
         assert!((5..=6).contains(&renewed), "{renewed}");
-        assert_eq!(world.count(side, |event| matches!(event, Event::Disconnected { .. })), 0);
+        assert_eq!(
+            world.count(side, |event| matches!(event, Event::Disconnected { .. })),
+            0
+        );
     }
 }
 
 #[test]
 fn both_kinds_of_renewal_survive_loss() {
     for seed in 0..12_u64 {
-        let branch = branch_config().sa_lifetime(secs(60)).ike_lifetime(secs(150));
+        let branch = branch_config()
+            .sa_lifetime(secs(60))
+            .ike_lifetime(secs(150));
         let mut world = World::seeded(seed, branch, hub_config()).up();
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         world.fate = Box::new(move |_| {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            if state % 100 < 5 { vec![] } else { vec![LATENCY] }
+            if state % 100 < 5 {
+                vec![]
+            } else {
+                vec![LATENCY]
+            }
         });
         world.run_for(secs(3600));
         world.fate = Box::new(|_| vec![LATENCY]);
@@ -98,9 +142,23 @@ fn both_kinds_of_renewal_survive_loss() {
         world.assert_agreement(3);
         for side in [Side::Branch, Side::Hub] {
             world.assert_bounded(side);
-            assert_eq!(world.count(side, |event| matches!(event, Event::Disconnected { .. })), 0, "seed {seed}");
-            let expired = |event: &Event| matches!(event, Event::SaClosed { reason: CloseReason::Expired, .. });
-            assert_eq!(world.count(side, expired), 0, "seed {seed}\n{}", world.story());
+            let ended = world.count(side, |event| matches!(event, Event::Disconnected { .. }));
+            assert_eq!(ended, 0, "seed {seed}\n{}", world.story());
+            let expired = |event: &Event| {
+                matches!(
+                    event,
+                    Event::SaClosed {
+                        reason: CloseReason::Expired,
+                        ..
+                    }
+                )
+            };
+            assert_eq!(
+                world.count(side, expired),
+                0,
+                "seed {seed}\n{}",
+                world.story()
+            );
         }
     }
 }
@@ -125,7 +183,9 @@ fn the_hub_renews_if_the_branch_does_not() {
 
 #[test]
 fn a_hub_that_may_not_renew_does_not() {
-    let hub = hub_config().sa_lifetime_kilobytes(Some(1000)).responder_may_rekey(false);
+    let hub = hub_config()
+        .sa_lifetime_kilobytes(Some(1000))
+        .responder_may_rekey(false);
     let mut world = World::with(branch_config(), hub).up();
     let spi = world.current(Side::Hub)[&PairIndex::new(0)];
     world.hub.report_usage(world.now, spi, 950 * 1024);
@@ -138,7 +198,12 @@ fn a_hub_that_may_not_renew_does_not() {
 fn kilobytes_are_a_lifetime_too() {
     let branch = branch_config().sa_lifetime_kilobytes(Some(10_000));
     let mut world = World::with(branch, hub_config()).up();
-    assert!(world.sas(Side::Hub).values().all(|sa| sa.lifetime_kilobytes == Some(10_000)));
+    assert!(
+        world
+            .sas(Side::Hub)
+            .values()
+            .all(|sa| sa.lifetime_kilobytes == Some(10_000))
+    );
     let pair = PairIndex::new(2);
     let spi = world.current(Side::Branch)[&pair];
     world.branch.report_usage(world.now, spi, 9_000 * 1024);
@@ -155,7 +220,10 @@ fn kilobytes_are_a_lifetime_too() {
     world.branch.report_usage(world.now, spi, 10_000 * 1024);
     world.run_for(secs(1));
     assert!(!world.current(Side::Branch).contains_key(&pair));
-    assert!(!world.current(Side::Hub).contains_key(&pair), "the hub is told");
+    assert!(
+        !world.current(Side::Hub).contains_key(&pair),
+        "the hub is told"
+    );
 }
 
 #[test]
@@ -179,12 +247,19 @@ fn renewals_that_cross_leave_one_sa() {
 
 #[test]
 fn an_isakmp_sa_that_cannot_be_renewed_ends_with_everything_on_it() {
-    let mut world = World::with(branch_config().ike_lifetime(secs(100)).dpd_delay(None), hub_config().dpd_delay(None)).up();
+    let mut world = World::with(
+        branch_config().ike_lifetime(secs(100)).dpd_delay(None),
+        hub_config().dpd_delay(None),
+    )
+    .up();
     world.fate = Box::new(|_| vec![]);
     world.run_for(secs(200));
     for side in [Side::Branch, Side::Hub] {
         assert!(world.sas(side).is_empty(), "{}", world.story());
-        assert_eq!(world.count(side, |event| matches!(event, Event::Disconnected { .. })), 1);
+        assert_eq!(
+            world.count(side, |event| matches!(event, Event::Disconnected { .. })),
+            1
+        );
     }
 }
 
@@ -200,28 +275,65 @@ fn the_hub_can_renew_phase_one_with_a_branch_that_it_knows() {
         BRANCH.parse().unwrap(),
     );
     // It has never heard of the branch: INITIAL-CONTACT would be honoured, so this also shows that it is.
-    world.hub.acquire(world.now, peer, PairIndex::new(0)).unwrap();
+    world
+        .hub
+        .acquire(world.now, peer, PairIndex::new(0))
+        .unwrap();
     world.run_for(secs(2));
-    let renewed = world.count(Side::Branch, |event| matches!(event, Event::Established { role: Role::Responder, .. }));
+    let renewed = world.count(Side::Branch, |event| {
+        matches!(
+            event,
+            Event::Established {
+                role: Role::Responder,
+                ..
+            }
+        )
+    });
     assert_eq!(renewed, 1, "{}", world.story());
     assert_ne!(world.current(Side::Branch), before);
     let stranger = "192.0.2.66:500".parse().unwrap();
-    let first = world.wire.iter().rev().find(|sent| sent.from == Side::Hub && sent.contents[8..16] == [0; 8]);
+    let first = world
+        .wire
+        .iter()
+        .rev()
+        .find(|sent| sent.from == Side::Hub && sent.contents[8..16] == [0; 8]);
     let first = first.unwrap().clone();
-    let error = world.deliver(Side::Branch, stranger, BRANCH.parse().unwrap(), &first.contents);
-    assert!(matches!(error, Err(ike_core::DatagramError::Duplicate | ike_core::DatagramError::UnknownIdentity)));
+    let error = world.deliver(
+        Side::Branch,
+        stranger,
+        BRANCH.parse().unwrap(),
+        &first.contents,
+    );
+    assert!(matches!(
+        error,
+        Err(ike_core::DatagramError::Duplicate | ike_core::DatagramError::UnknownIdentity)
+    ));
 }
 
 #[test]
 fn a_day_of_short_lifetimes_and_loss_grows_nothing() {
-    let branch = branch_config().sa_lifetime(secs(120)).ike_lifetime(secs(300)).pairs(vec![branch_pairs()[0]]);
-    let mut world = World::seeded(5, branch, hub_config().pairs(vec![hub_pairs()[0]]).sa_lifetime(secs(110))).up();
+    let branch = branch_config()
+        .sa_lifetime(secs(120))
+        .ike_lifetime(secs(300))
+        .pairs(vec![branch_pairs()[0]]);
+    let mut world = World::seeded(
+        5,
+        branch,
+        hub_config()
+            .pairs(vec![hub_pairs()[0]])
+            .sa_lifetime(secs(110)),
+    )
+    .up();
     let mut state = 77_u64;
     world.fate = Box::new(move |_| {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        if state % 100 == 0 { vec![] } else { vec![LATENCY] }
+        if state % 100 == 0 {
+            vec![]
+        } else {
+            vec![LATENCY]
+        }
     });
     for _ in 0..24 {
         world.run_for(secs(3600));

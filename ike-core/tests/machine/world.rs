@@ -10,8 +10,9 @@ use ike_core::crypto::rustcrypto;
 use ike_core::wire::Header;
 use ike_core::wire::numbers::ExchangeType;
 use ike_core::{
-    CryptoProvider, Datagram, DatagramError, Endpoint, EndpointConfig, Event, Identity, IpsecSa, PairIndex,
-    PeerConfig, PeerId, PreSharedKey, SecureRandom, SelectorPair, Spi, StaticCredentials,
+    CryptoProvider, Datagram, DatagramError, Endpoint, EndpointConfig, Event, Identity, IpsecSa,
+    PairIndex, PeerConfig, PeerId, PreSharedKey, SecureRandom, SelectorPair, Spi,
+    StaticCredentials,
 };
 
 pub const BRANCH: &str = "198.18.1.2:500";
@@ -78,7 +79,10 @@ pub fn secs(secs: u64) -> Duration {
 }
 
 pub fn pair(local: &str, remote: &str) -> SelectorPair {
-    SelectorPair { local: local.parse().unwrap(), remote: remote.parse().unwrap() }
+    SelectorPair {
+        local: local.parse().unwrap(),
+        remote: remote.parse().unwrap(),
+    }
 }
 
 /// The three pairs of the scenario, from the branch's point of view.
@@ -91,7 +95,13 @@ pub fn branch_pairs() -> Vec<SelectorPair> {
 }
 
 pub fn hub_pairs() -> Vec<SelectorPair> {
-    branch_pairs().into_iter().map(|pair| SelectorPair { local: pair.remote, remote: pair.local }).collect()
+    branch_pairs()
+        .into_iter()
+        .map(|pair| SelectorPair {
+            local: pair.remote,
+            remote: pair.local,
+        })
+        .collect()
 }
 
 pub fn name(text: &str) -> Identity {
@@ -105,11 +115,17 @@ fn quick(builder: PeerConfigBuilder) -> PeerConfigBuilder {
 }
 
 pub fn branch_config() -> PeerConfigBuilder {
-    quick(PeerConfig::builder(name("branch1"), name("hub"), PreSharedKey::new(PSK)).pairs(branch_pairs()))
+    quick(
+        PeerConfig::builder(name("branch1"), name("hub"), PreSharedKey::new(PSK))
+            .pairs(branch_pairs()),
+    )
 }
 
 pub fn hub_config() -> PeerConfigBuilder {
-    quick(PeerConfig::builder(name("hub"), name("branch1"), PreSharedKey::new(PSK)).pairs(hub_pairs()))
+    quick(
+        PeerConfig::builder(name("hub"), name("branch1"), PreSharedKey::new(PSK))
+            .pairs(hub_pairs()),
+    )
 }
 
 /// A datagram on the wire.
@@ -128,11 +144,6 @@ pub struct Sent {
 impl Sent {
     pub fn is(&self, from: Side, exchange: ExchangeType) -> bool {
         self.from == from && self.exchange == Some(exchange)
-    }
-
-    /// The message without the non-ESP marker.
-    pub fn message(&self) -> &[u8] {
-        self.contents.strip_prefix(&[0; 4]).unwrap_or(&self.contents)
     }
 }
 
@@ -164,7 +175,10 @@ pub struct World {
 }
 
 pub fn endpoint(seed: u64, now: Instant) -> Endpoint {
-    Endpoint::new(EndpointConfig::builder(provider(seed)).build().unwrap(), now)
+    Endpoint::new(
+        EndpointConfig::builder(provider(seed)).build().unwrap(),
+        now,
+    )
 }
 
 pub fn table(config: PeerConfig) -> StaticCredentials {
@@ -187,8 +201,12 @@ impl World {
         let mut hub = endpoint(seed + 1000, now);
         hub.set_credentials(hub_table.clone());
         let mut branch = endpoint(seed, now);
-        let peer =
-            branch.add_peer(now, Arc::clone(&branch_config), BRANCH.parse().unwrap(), HUB.parse().unwrap());
+        let peer = branch.add_peer(
+            now,
+            Arc::clone(&branch_config),
+            BRANCH.parse().unwrap(),
+            HUB.parse().unwrap(),
+        );
         Self {
             now,
             branch,
@@ -210,7 +228,13 @@ impl World {
     /// Loses the datagrams with these indices.
     pub fn lose(&mut self, doomed: &[usize]) {
         let doomed = doomed.to_vec();
-        self.fate = Box::new(move |sent| if doomed.contains(&sent.index) { vec![] } else { vec![LATENCY] });
+        self.fate = Box::new(move |sent| {
+            if doomed.contains(&sent.index) {
+                vec![]
+            } else {
+                vec![LATENCY]
+            }
+        });
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -219,7 +243,9 @@ impl World {
 
     pub fn acquire_all(&mut self) {
         for position in 0..u16::try_from(self.branch_config.pairs().len()).unwrap() {
-            self.branch.acquire(self.now, self.peer, PairIndex::new(position)).unwrap();
+            self.branch
+                .acquire(self.now, self.peer, PairIndex::new(position))
+                .unwrap();
         }
         self.drain();
     }
@@ -236,7 +262,12 @@ impl World {
         self.seed += 1;
         self.branch = endpoint(self.seed, self.now);
         let config = Arc::clone(&self.branch_config);
-        self.peer = self.branch.add_peer(self.now, config, BRANCH.parse().unwrap(), HUB.parse().unwrap());
+        self.peer = self.branch.add_peer(
+            self.now,
+            config,
+            BRANCH.parse().unwrap(),
+            HUB.parse().unwrap(),
+        );
     }
 
     pub fn endpoint(&mut self, side: Side) -> &mut Endpoint {
@@ -254,7 +285,12 @@ impl World {
                 self.events.push((at, side, event));
             }
             while let Some(transmit) = self.endpoint(side).poll_transmit() {
-                self.put(side, transmit.source, transmit.destination, transmit.contents.to_vec());
+                self.put(
+                    side,
+                    transmit.source,
+                    transmit.destination,
+                    transmit.contents.to_vec(),
+                );
             }
         }
     }
@@ -262,26 +298,55 @@ impl World {
     fn put(&mut self, from: Side, source: SocketAddr, destination: SocketAddr, contents: Vec<u8>) {
         let (source, destination) = self.translate(from, source, destination);
         let message = contents.strip_prefix(&[0; 4]).unwrap_or(&contents);
-        let exchange = Header::decode(message).ok().map(|(header, _)| header.exchange_type());
-        let sent =
-            Sent { at: self.elapsed(), from, index: self.wire.len(), exchange, source, destination, contents };
+        let exchange = Header::decode(message)
+            .ok()
+            .map(|(header, _)| header.exchange_type());
+        let sent = Sent {
+            at: self.elapsed(),
+            from,
+            index: self.wire.len(),
+            exchange,
+            source,
+            destination,
+            contents,
+        };
         for delay in (self.fate)(&sent) {
-            self.inject(self.now + delay, from.other(), source, destination, sent.contents.clone());
+            self.inject(
+                self.now + delay,
+                from.other(),
+                source,
+                destination,
+                sent.contents.clone(),
+            );
         }
         self.wire.push(sent);
     }
 
-    fn translate(&self, from: Side, source: SocketAddr, destination: SocketAddr) -> (SocketAddr, SocketAddr) {
+    fn translate(
+        &self,
+        from: Side,
+        source: SocketAddr,
+        destination: SocketAddr,
+    ) -> (SocketAddr, SocketAddr) {
         let Some(nat) = &self.nat else {
             return (source, destination);
         };
         match from {
-            Side::Branch => (SocketAddr::new(nat.outside, nat.first_port + source.port()), destination),
+            Side::Branch => (
+                SocketAddr::new(nat.outside, nat.first_port + source.port()),
+                destination,
+            ),
             Side::Hub => {
                 let branch: SocketAddr = BRANCH.parse().unwrap();
-                let inside = [500, 4500].into_iter().find(|port| nat.first_port + port == destination.port());
+                let inside = [500, 4500]
+                    .into_iter()
+                    .find(|port| nat.first_port + port == destination.port());
                 // An unknown mapping leads nowhere.
-                let port = if destination.ip() == nat.outside { inside.unwrap_or(9) } else { 9 };
+                let port = if destination.ip() == nat.outside {
+                    inside.unwrap_or(9)
+                } else {
+                    9
+                };
                 (source, SocketAddr::new(branch.ip(), port))
             }
         }
@@ -295,7 +360,8 @@ impl World {
         destination: SocketAddr,
         contents: Vec<u8>,
     ) {
-        self.in_flight.insert((at, self.flights), (to, source, destination, contents));
+        self.in_flight
+            .insert((at, self.flights), (to, source, destination, contents));
         self.flights += 1;
     }
 
@@ -307,7 +373,14 @@ impl World {
         contents: &[u8],
     ) -> Result<(), DatagramError> {
         let now = self.now;
-        let result = self.endpoint(to).handle_datagram(now, Datagram { source, destination, contents });
+        let result = self.endpoint(to).handle_datagram(
+            now,
+            Datagram {
+                source,
+                destination,
+                contents,
+            },
+        );
         if let Err(error) = &result {
             let at = self.elapsed();
             self.errors.push((at, to, error.clone()));
@@ -321,7 +394,12 @@ impl World {
             self.drain();
             let arrival = self.in_flight.first_key_value().map(|(&(at, _), _)| at);
             let timers = [self.branch.poll_timeout(), self.hub.poll_timeout()];
-            let next = timers.into_iter().flatten().chain(arrival).min().filter(|next| *next <= end);
+            let next = timers
+                .into_iter()
+                .flatten()
+                .chain(arrival)
+                .min()
+                .filter(|next| *next <= end);
             let Some(next) = next else {
                 self.now = end;
                 return;
@@ -343,7 +421,11 @@ impl World {
                 self.endpoint(side).handle_timeout(now);
                 self.drain();
                 let again = self.endpoint(side).poll_timeout();
-                assert!(again.is_none_or(|again| now < again), "{side:?} spins at {:?}", self.elapsed());
+                assert!(
+                    again.is_none_or(|again| now < again),
+                    "{side:?} spins at {:?}",
+                    self.elapsed()
+                );
             }
         }
         panic!("still busy");
@@ -372,7 +454,10 @@ impl World {
                     sas.insert(sa.inbound_spi, &**sa);
                 }
                 Event::SaClosed { inbound_spi, .. } if *at == side => {
-                    assert!(sas.remove(inbound_spi).is_some(), "closed, but never installed");
+                    assert!(
+                        sas.remove(inbound_spi).is_some(),
+                        "closed, but never installed"
+                    );
                 }
                 _ => {}
             }
@@ -385,10 +470,14 @@ impl World {
         let mut current = BTreeMap::new();
         for (_, at, event) in self.events.iter().filter(|(_, at, _)| *at == side) {
             match event {
-                Event::SaConfirmed { pair, inbound_spi, .. } => {
+                Event::SaConfirmed {
+                    pair, inbound_spi, ..
+                } => {
                     current.insert(*pair, *inbound_spi);
                 }
-                Event::SaClosed { pair, inbound_spi, .. } if current.get(pair) == Some(inbound_spi) => {
+                Event::SaClosed {
+                    pair, inbound_spi, ..
+                } if current.get(pair) == Some(inbound_spi) => {
                     current.remove(pair);
                 }
                 _ => {}
@@ -401,8 +490,15 @@ impl World {
     /// Both ends have `pairs` pairs, send where the other receives, and hold the same keys.
     pub fn assert_agreement(&self, pairs: usize) {
         for side in [Side::Branch, Side::Hub] {
-            let (current, sas, theirs) = (self.current(side), self.sas(side), self.sas(side.other()));
-            assert_eq!(current.len(), pairs, "{side:?} at {:?}\n{}", self.elapsed(), self.story());
+            let (current, sas, theirs) =
+                (self.current(side), self.sas(side), self.sas(side.other()));
+            assert_eq!(
+                current.len(),
+                pairs,
+                "{side:?} at {:?}\n{}",
+                self.elapsed(),
+                self.story()
+            );
             for (pair, spi) in current {
                 let sa = sas[&spi];
                 let other = theirs
@@ -425,16 +521,29 @@ impl World {
             .map(|(at, side, event)| (*at, format!("{at:>12?} {side:?} {event:?}")))
             .chain(self.wire.iter().map(|sent| {
                 let len = sent.contents.len();
-                (sent.at, format!("{:>12?} {:?} #{} {:?} {len}", sent.at, sent.from, sent.index, sent.exchange))
+                (
+                    sent.at,
+                    format!(
+                        "{:>12?} {:?} #{} {:?} {len}",
+                        sent.at, sent.from, sent.index, sent.exchange
+                    ),
+                )
             }))
-            .chain(self.errors.iter().map(|(at, side, error)| (*at, format!("{at:>12?} {side:?} drops: {error}"))))
+            .chain(
+                self.errors
+                    .iter()
+                    .map(|(at, side, error)| (*at, format!("{at:>12?} {side:?} drops: {error}"))),
+            )
             .collect();
         lines.sort_by_key(|(at, _)| *at);
         lines.into_iter().map(|(_, line)| line + "\n").collect()
     }
 
     pub fn seen(&self, side: Side, wanted: impl Fn(&Event) -> bool) -> Vec<Duration> {
-        let events = self.events.iter().filter(|(_, at, event)| *at == side && wanted(event));
+        let events = self
+            .events
+            .iter()
+            .filter(|(_, at, event)| *at == side && wanted(event));
         events.map(|(at, _, _)| *at).collect()
     }
 
@@ -448,7 +557,11 @@ impl World {
         let pairs: BTreeSet<_> = sas.values().map(|sa| sa.pair).collect();
         for pair in pairs {
             let count = sas.values().filter(|sa| sa.pair == pair).count();
-            assert!(count <= 2, "{side:?}: {count} inbound SAs for {pair:?}\n{}", self.story());
+            assert!(
+                count <= 2,
+                "{side:?}: {count} inbound SAs for {pair:?}\n{}",
+                self.story()
+            );
         }
     }
 }
