@@ -112,7 +112,8 @@ fn a_hub_without_state_that_gets_esp_answers_with_a_hint_and_is_found_out_at_onc
         let from = SocketAddr::new(source.parse().unwrap(), 40_000);
         let to = SocketAddr::new(target.parse().unwrap(), 514);
         world.network.act(world.branch, |site, now| {
-            site.send(now, &udp(from, to, b"<14>still here")).unwrap();
+            let sent = site.send(now, &udp(from, to, b"<14>still here"));
+            assert!(matches!(sent, Ok(Encapsulated::Sealed { .. })));
         });
         let took = world.read_all(10 * SECOND);
         assert!(took < 4 * SECOND, "{encapsulation:?}: {took:?}");

@@ -1,0 +1,237 @@
+//! What becomes of what ike-core reports to a branch.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::time::Instant;
+
+use alloc::vec::Vec;
+
+use ike_core::{CloseReason, DisconnectReason, PairIndex, PhaseOneError};
+
+use super::{Branch, HUB};
+use crate::event::{Event, Failure, PairDownReason, PairId};
+
+impl Branch {
+    pub(super) fn on_ike(&mut self, now: Instant, event: ike_core::Event) {
+        match event {
+            ike_core::Event::Established {
+                identity,
+                remote,
+                nat,
+                proposal,
+                renewal,
+                ..
+            } => {
+                self.ike_up = true;
+                self.last_failure = None;
+                self.data_path.stats.phase_one_succeeded += 1;
+                self.event(Event::PeerUp {
+                    member: HUB,
+                    identity,
+                    address: remote,
+                    nat: nat.any(),
+                    legacy: proposal.is_legacy(),
+                    renewal,
+                });
+            }
+            ike_core::Event::PhaseOneFailed {
+                identity,
+                remote,
+                error,
+                ..
+            } => {
+                self.phase_one_failed(now, identity, remote, error);
+            }
+            ike_core::Event::SaInstalled { sa, .. } => self.sa_installed(now, &sa),
+            ike_core::Event::SaConfirmed {
+                pair, inbound_spi, ..
+            } => self.sa_confirmed(now, pair, inbound_spi),
+            ike_core::Event::SaClosed {
+                pair,
+                inbound_spi,
+                reason,
+                ..
+            } => {
+                self.sa_closed(now, pair, inbound_spi, reason);
+            }
+            ike_core::Event::QuickModeFailed { pair, error, .. } => {
+                self.quick_mode_failed(now, pair, error)
+            }
+            ike_core::Event::Disconnected { reason, .. } => self.disconnected(now, reason),
+            ike_core::Event::AddressChanged { local, remote, .. } => {
+                let pairs: Vec<PairId> = self.lines.iter().map(|line| line.pair).collect();
+                self.data_path.move_path(&pairs, local, remote);
+                self.event(Event::AddressChanged {
+                    member: HUB,
+                    address: remote,
+                });
+            }
+            ike_core::Event::Hinted { .. } => {
+                self.event(Event::Hint { member: HUB });
+                self.doubt(now);
+            }
+            ike_core::Event::CredentialsWanted { .. } | ike_core::Event::Alive { .. } | _ => {}
+        }
+    }
+
+    fn phase_one_failed(
+        &mut self,
+        now: Instant,
+        identity: Option<ike_core::Identity>,
+        remote: SocketAddr,
+        error: PhaseOneError,
+    ) {
+        self.data_path.stats.phase_one_failed += 1;
+        self.negotiations
+            .all_failed(now, &self.config.timing, &self.jitter);
+        let unanswered = matches!(error, PhaseOneError::TimedOut { .. });
+        let failure = Failure::PhaseOne(error);
+        self.last_failure = Some(failure.clone());
+        for line in &self.lines {
+            if let Some(pair) = self.data_path.pair_mut(line.pair) {
+                pair.last_failure = Some(failure.clone());
+            }
+        }
+        self.event(Event::NegotiationFailed {
+            member: Some(HUB),
+            pair: None,
+            identity,
+            address: Some(remote),
+            failure,
+        });
+        if unanswered && !self.ike_up {
+            self.next_hub(now);
+        }
+    }
+
+    /// The hub does not answer: try the next one, at once.
+    fn next_hub(&mut self, now: Instant) {
+        let count = self.config.hubs.len();
+        if count < 2 {
+            return;
+        }
+        self.hub = (self.hub + 1) % count;
+        if let Some(address) = self.hub_address() {
+            self.event(Event::HubChanged { address });
+        }
+        self.use_hub(now);
+        self.arm(now, Duration::ZERO);
+    }
+
+    fn sa_installed(&mut self, now: Instant, sa: &ike_core::IpsecSa) {
+        let index = sa.pair.index();
+        let Some(pair) = self.lines.get(index).map(|line| line.pair) else {
+            return;
+        };
+        if let Err(error) = self.data_path.install(pair, sa) {
+            self.negotiations
+                .failed(now, index, &self.config.timing, &self.jitter);
+            self.negotiation_failed(pair, Failure::Sa(error));
+            if let Some(peer) = self.peer {
+                self.endpoint.delete_pair(now, peer, sa.pair);
+            }
+        }
+    }
+
+    fn sa_confirmed(&mut self, now: Instant, pair: PairIndex, inbound_spi: ike_core::Spi) {
+        let index = pair.index();
+        let Some(line) = self.lines.get_mut(index) else {
+            return;
+        };
+        let id = line.pair;
+        let Ok(spi) = esp_core::Spi::new(inbound_spi.get()) else {
+            return;
+        };
+        let rekeyed = self.data_path.pair(id).is_some_and(|pair| pair.has_sa());
+        let Some(outbound_spi) = self.data_path.confirm(now, id, spi) else {
+            return;
+        };
+        line.schedule.sa_up(now, &self.config.timing);
+        self.negotiations.succeeded(now, index);
+        self.data_path.stats.quick_mode_succeeded += 1;
+        self.event(Event::SaUp {
+            pair: id,
+            inbound_spi: spi.get(),
+            outbound_spi: outbound_spi.get(),
+            rekeyed,
+        });
+    }
+
+    fn sa_closed(
+        &mut self,
+        now: Instant,
+        pair: PairIndex,
+        inbound_spi: ike_core::Spi,
+        reason: CloseReason,
+    ) {
+        let index = pair.index();
+        let Some(id) = self.lines.get(index).map(|line| line.pair) else {
+            return;
+        };
+        let Ok(spi) = esp_core::Spi::new(inbound_spi.get()) else {
+            return;
+        };
+        let Some(replaced) = self.data_path.close(id, spi) else {
+            return;
+        };
+        self.event(Event::SaDown {
+            pair: id,
+            reason,
+            replaced,
+        });
+        if replaced {
+            return;
+        }
+        // A peer that deletes what has just come up is not to be asked again at once.
+        if reason == CloseReason::DeletedByPeer {
+            self.negotiations
+                .sent_away(now, index, &self.config.timing, &self.jitter);
+        }
+        self.pair_down(id, PairDownReason::NoSa);
+        if let Some(line) = self.lines.get_mut(index) {
+            line.schedule.sa_down(now, Duration::ZERO);
+        }
+    }
+
+    fn quick_mode_failed(
+        &mut self,
+        now: Instant,
+        pair: Option<PairIndex>,
+        error: ike_core::QuickModeError,
+    ) {
+        self.data_path.stats.quick_mode_failed += 1;
+        let Some(index) = pair.map(PairIndex::index) else {
+            return;
+        };
+        let Some(id) = self.lines.get(index).map(|line| line.pair) else {
+            return;
+        };
+        self.negotiations
+            .failed(now, index, &self.config.timing, &self.jitter);
+        self.negotiation_failed(id, Failure::QuickMode(error));
+    }
+
+    fn negotiation_failed(&mut self, id: PairId, failure: Failure) {
+        if let Some(pair) = self.data_path.pair_mut(id) {
+            pair.last_failure = Some(failure.clone());
+        }
+        self.event(Event::NegotiationFailed {
+            member: Some(HUB),
+            pair: Some(id),
+            identity: None,
+            address: self.hub_address(),
+            failure,
+        });
+    }
+
+    /// The hub is gone, or has sent us away: come back, but not all branches in one instant.
+    fn disconnected(&mut self, now: Instant, reason: DisconnectReason) {
+        self.ike_up = false;
+        self.event(Event::PeerDown {
+            member: HUB,
+            reason,
+        });
+        let first = self.jitter.up_to(self.config.timing.hub_back_jitter);
+        self.arm(now, first);
+    }
+}
