@@ -34,7 +34,10 @@ pub(crate) fn decode_payloads(payloads: &Payloads<'_>) -> Result<(), DecodeError
     Ok(())
 }
 
-#[allow(clippy::wildcard_enum_match_arm, reason = "the rest has nothing to walk")]
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the rest has nothing to walk"
+)]
 fn walk(payload: &DecodedPayload<'_>) {
     match payload {
         DecodedPayload::SecurityAssociation(sa) => {
