@@ -92,6 +92,11 @@ impl Chrony {
         Ok(chrony)
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.daemon.id()
+    }
+
     /// How far chronyd's own idea of the time is ahead of the machine's clock, in seconds.
     pub fn correction(&self) -> Result<f64> {
         let report = self.ask("tracking")?;

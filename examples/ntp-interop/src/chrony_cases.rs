@@ -17,10 +17,10 @@ use ntp_core::{
     SystemVariables, Version,
 };
 
-use crate::chrony::{Chrony, KEYS};
-use crate::daemon::free_port;
 use crate::host::{Host, SHIFT, TOLERANCE};
 use crate::{Case, Place, ensure};
+use ntp_interop::chrony::{Chrony, KEYS};
+use ntp_interop::daemon::free_port;
 
 /// How long a case may take to see what it wants to see.
 const LIMIT: Duration = Duration::from_secs(25);

@@ -49,6 +49,11 @@ impl Daemon {
         Ok(Self { child, folder })
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the daemon has logged so far, for the message of a failed case.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()

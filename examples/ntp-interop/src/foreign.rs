@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::daemon::{Confinement, Daemon, folder};
+use ntp_interop::daemon::{Confinement, Daemon, folder};
 
 /// Where unpacked packages are kept between runs, below the folder for temporary files.
 const CACHE: &str = "ntp-interop-packages";

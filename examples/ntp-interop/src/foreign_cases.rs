@@ -11,10 +11,10 @@ use ntp_core::{
     Version,
 };
 
-use crate::daemon::Daemon;
 use crate::foreign::{ntpsec, openntpd};
 use crate::host::{Host, SHIFT, TOLERANCE};
 use crate::{Case, Place, ensure};
+use ntp_interop::daemon::Daemon;
 
 /// All of them.
 pub const CASES: &[Case] = &[

@@ -6,9 +6,7 @@
 //! chronyd with `-x` besides.
 #![allow(clippy::disallowed_methods, reason = "real daemons live in real time")]
 
-mod chrony;
 mod chrony_cases;
-mod daemon;
 mod foreign;
 mod foreign_cases;
 mod host;

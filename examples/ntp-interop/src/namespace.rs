@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::daemon::is_root;
+use ntp_interop::daemon::is_root;
 
 /// Runs one case in new namespaces, in a process of its own; all that it started ends with it.
 pub fn run_inside(case: &str) -> Result<String> {
