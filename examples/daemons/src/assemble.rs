@@ -138,7 +138,7 @@ fn subnet(net: IpNet) -> Result<Subnet, AssembleError> {
 fn crypto() -> CryptoProvider {
     CryptoProvider::new(
         ike_provider(),
-        esp_core::crypto::rustcrypto::provider(),
+        esp_provider(),
         ntp_core::crypto::rustcrypto::provider(),
     )
 }
@@ -151,4 +151,19 @@ fn ike_provider() -> ike_core::CryptoProvider {
 #[cfg(not(feature = "legacy"))]
 fn ike_provider() -> ike_core::CryptoProvider {
     ike_core::crypto::rustcrypto::provider()
+}
+
+/// AES-GCM by ring, everything else as usual.
+#[cfg(feature = "ring")]
+fn esp_provider() -> esp_core::CryptoProvider {
+    use esp_core::crypto::{ring, rustcrypto};
+    esp_core::CryptoProvider {
+        backends: &[&ring::Ring, &rustcrypto::RustCrypto],
+        ..rustcrypto::provider()
+    }
+}
+
+#[cfg(not(feature = "ring"))]
+fn esp_provider() -> esp_core::CryptoProvider {
+    esp_core::crypto::rustcrypto::provider()
 }

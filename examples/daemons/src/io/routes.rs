@@ -138,11 +138,14 @@ impl Routes {
                 .add_route(&self.refusing(destination), Existing::Replace)
                 .map_err(refused)?;
         }
-        self.netlink
-            .add_route(&self.through_tun(destination, source), existing)
-            .map_err(refused)?;
         self.installed.insert(destination, source);
-        Ok(())
+        let added = self
+            .netlink
+            .add_route(&self.through_tun(destination, source), existing);
+        added.map_err(|error| {
+            self.remove(destination);
+            refused(error)
+        })
     }
 
     fn remove(&mut self, destination: IpNet) {

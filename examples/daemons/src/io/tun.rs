@@ -27,11 +27,12 @@ impl Tun {
     pub fn open(settings: &TunSettings) -> Result<Self, SystemError> {
         let refused = |error: io::Error| {
             let action = format!("make the TUN device {}", settings.name);
-            if is_errno(&error, Errno::BUSY) {
+            // A device of another kind with this name is an invalid argument to the kernel.
+            if is_errno(&error, Errno::BUSY) || is_errno(&error, Errno::INVAL) {
                 SystemError::new(
                     action,
                     error,
-                    "another program has it: stop that, or set another [tun] name",
+                    "the name is taken (`ip link` shows by what): stop that program, or set another [tun] name",
                 )
             } else if error.kind() == io::ErrorKind::NotFound || is_errno(&error, Errno::NODEV) {
                 SystemError::new(
