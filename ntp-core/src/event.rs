@@ -11,7 +11,7 @@ use crate::kiss::KissCode;
 pub enum Event {
     /// The path was dark and has answered.
     PathReached,
-    /// None of the last eight requests was answered at all.
+    /// None of the last eight requests was answered at all, or a kick said that the path is gone or another one.
     PathLost,
     /// The server was unusable as a source of time and has become usable.
     ServerReached,

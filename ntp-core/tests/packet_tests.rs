@@ -388,6 +388,12 @@ fn tests_10_to_13_say_why_a_server_is_not_selected() {
         (Err(Unfit::Unsynchronised), Some(10))
     );
 
+    // An answer to a trigger says whether the clock is set, though it is no sample.
+    let request = client.ask(Purpose::Trigger);
+    let reply = client.good_reply(&request);
+    client.hand_in(&reply.encode()).unwrap();
+    assert!(client.association.candidate(client.now, &[]).is_ok());
+
     for _ in 0..8 {
         client.ask(Purpose::Measure);
     }

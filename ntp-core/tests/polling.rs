@@ -16,8 +16,10 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use ntp_core::config::{AssociationConfigBuilder, Prelude, SourcePort};
+use ntp_core::event::Event;
 use ntp_core::poll_interval::PollInterval;
 use ntp_core::schedule::{Burst, FixedSchedule, RfcSchedule, Spread};
+use ntp_core::system::SystemEvent;
 use ntp_core::{
     Association, AssociationConfig, AssociationMode, ConfigError, Kick, NtpDuration, Purpose,
     Schedule, ServerConfig, Stratum, SystemConfig, SystemVariables,
@@ -187,6 +189,19 @@ fn a_lost_security_association_makes_the_next_request_a_trigger() {
     net.run_until(Duration::from_secs(72));
     let replies: Vec<_> = net.hosts[0].replies().collect();
     assert_eq!((replies.len(), replies[2].sample), (3, None));
+    let path: Vec<_> = net.hosts[0]
+        .events
+        .iter()
+        .filter_map(|(_, event)| match event {
+            SystemEvent::Association { event, .. } => Some(*event),
+            _ => None,
+        })
+        .filter(|event| matches!(event, Event::PathReached | Event::PathLost))
+        .collect();
+    assert_eq!(
+        path,
+        [Event::PathReached, Event::PathLost, Event::PathReached]
+    );
 }
 
 #[test]

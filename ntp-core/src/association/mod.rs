@@ -221,7 +221,7 @@ impl Association {
                 if !self.poller.take_kick(now, self.config.kick_guard) {
                     return;
                 }
-                self.path_reach = Reach::default();
+                self.forget_path();
                 self.poller.restart();
                 uniform(self.config.initial_spread, self.random.as_ref())
             }
@@ -445,7 +445,7 @@ impl Association {
     ) -> Result<Reply, Rejection> {
         self.verify_broadcast(now, message)?;
         let outcome = self.note_broadcast(now, wall, message.packet());
-        self.is_lost = matches!(outcome, Err(Unusable::Unsynchronised));
+        self.note_clock(message.packet());
         if let Ok(sample) = &outcome {
             self.shift_reach(now);
             self.take_sample(now, *sample);
@@ -514,7 +514,7 @@ impl Association {
         });
         self.mark_path();
         let outcome = self.judge(now, packet, &request, &exchange);
-        self.is_lost = matches!(outcome, Err(Unusable::Unsynchronised));
+        self.note_clock(packet);
         match &outcome {
             Ok(sample) => {
                 self.note_volley_sample(now, sample);
@@ -594,11 +594,27 @@ impl Association {
         }
     }
 
+    /// Remembers whether the server's clock is set. A server that only wants to be left alone says nothing about it.
+    fn note_clock(&mut self, packet: &Packet) {
+        let is_refusal = |code: KissCode| code == KissCode::RATE || code.is_denial();
+        if !packet.kiss().is_some_and(is_refusal) {
+            self.is_lost = !packet.is_synchronised();
+        }
+    }
+
     fn mark_path(&mut self) {
         if !self.path_reach.is_reachable() {
             self.raise(Event::PathReached);
         }
         self.path_reach.answer();
+    }
+
+    /// The path is another one now, or none: it has to be proved anew.
+    fn forget_path(&mut self) {
+        if self.path_reach.is_reachable() {
+            self.path_reach = Reach::default();
+            self.raise(Event::PathLost);
+        }
     }
 
     fn scheduled_poll(&mut self, now: Instant, wall: NtpTimestamp) {
