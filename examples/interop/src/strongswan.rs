@@ -298,7 +298,7 @@ fn child(pair: &Pair, role: Role, settings: &Settings) -> String {
 /// What `swanctl --list-sas` shows.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Sas {
-    /// Cookies of each established phase 1, initiator's and responder's.
+    /// Cookies of each phase 1 that has been established, initiator's and responder's.
     pub phase_one: Vec<(String, String)>,
     /// Each installed IPsec SA.
     pub phase_two: Vec<ChildSa>,
@@ -326,7 +326,7 @@ impl Sas {
             if let Some((name, rest)) = trimmed.split_once(": #") {
                 let state: Vec<&str> = rest.split(", ").collect();
                 installed = state.contains(&"INSTALLED").then(|| name.to_owned());
-                if state.contains(&"ESTABLISHED") {
+                if state.contains(&"IKEv1") && !state.contains(&"CONNECTING") {
                     // "… IKEv1, 0011223344556677_i* 8899aabbccddeeff_r": the asterisk marks our own.
                     let mut cookies = rest
                         .rsplit(' ')
