@@ -34,14 +34,12 @@ impl Timeline {
     }
 
     /// Prints a headline.
-    #[expect(clippy::print_stdout, reason = "this is what the program is for")]
     pub fn headline(text: &str) {
         let bold = Style::new().bold();
         anstream::println!("\n{bold}{text}{bold:#}");
     }
 
     /// Prints one fact.
-    #[expect(clippy::print_stdout, reason = "this is what the program is for")]
     pub fn fact(&self, at: Instant, actor: Actor, mood: Mood, text: &str) {
         let millis = at.saturating_duration_since(self.began).as_secs_f64() * 1e3;
         let (name, color) = match actor {
