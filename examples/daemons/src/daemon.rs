@@ -190,7 +190,7 @@ impl Daemon {
                 SystemError::new("wait for packets", error, "check the system's limits")
             })?;
             let now = clock::now();
-            self.turn(now, &ready);
+            self.turn(now, &ready)?;
             if self
                 .ends
                 .is_some_and(|ends| ends <= now || self.machine.is_drained())
@@ -244,7 +244,7 @@ impl Daemon {
     }
 
     /// One batch of everything, then what time has made due: neither starves the other.
-    fn turn(&mut self, now: Instant, ready: &Ready) {
+    fn turn(&mut self, now: Instant, ready: &Ready) -> Result<(), SystemError> {
         if self.wall_clock_told + WALL_CLOCK_INTERVAL <= now {
             self.wall_clock_told = now;
             self.machine.handle_wall_clock(now, clock::ntp());
@@ -258,7 +258,7 @@ impl Daemon {
             self.receive_outer(now, index);
         }
         if ready.tun {
-            self.receive_tun(now);
+            self.receive_tun(now)?;
         }
         if ready.signals {
             self.heed_signals(now);
@@ -275,6 +275,7 @@ impl Daemon {
             self.machine.handle_timeout(now);
         }
         self.drain();
+        Ok(())
     }
 
     /// Sends what is to be sent and logs what has happened.
@@ -333,15 +334,15 @@ impl Daemon {
         }
     }
 
-    fn receive_tun(&mut self, now: Instant) {
+    fn receive_tun(&mut self, now: Instant) -> Result<(), SystemError> {
         for _ in 0..TUN_BATCH {
             let len = match self.tun.receive(&mut self.packet) {
                 Ok(len) => len,
+                Err(error) if would_block(&error) => return Ok(()),
+                // It would stay readable for ever.
                 Err(error) => {
-                    if !would_block(&error) {
-                        debug!(%error, "cannot read the TUN");
-                    }
-                    return;
+                    let remedy = "somebody has removed the device: start the daemon again";
+                    return Err(SystemError::new("read the TUN device", error, remedy));
                 }
             };
             let Some(packet) = self.packet.get(..len) else {
@@ -357,6 +358,7 @@ impl Daemon {
                 Err(error) => trace!(%error, "dropped a packet"),
             }
         }
+        Ok(())
     }
 
     fn heed_signals(&mut self, now: Instant) {

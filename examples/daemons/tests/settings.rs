@@ -807,6 +807,35 @@ fn status_needs_no_more_than_the_control_socket() {
 }
 
 #[test]
+fn the_files_of_the_readme_are_accepted() {
+    let readme = include_str!("../../../README.md");
+    let files: Vec<_> = readme
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    let [hub, branch] = files.as_slice() else {
+        panic!("{} files", files.len())
+    };
+    let key = format!("psk = \"{STRONG}\"");
+    let with_key = |text: &str| text.replace("psk_file = \"branch1.psk\"", &key);
+    let hub = HubSettings::parse(file(), &with_key(hub)).unwrap();
+    let branch = BranchSettings::parse(file(), &with_key(branch)).unwrap();
+    assert_eq!(
+        (hub.report.diagnostics(), branch.report.diagnostics()),
+        (&[][..], &[][..])
+    );
+    let (at_hub, at_branch) = (
+        &hub.settings.branches[0].pairs[0],
+        &branch.settings.pairs[0],
+    );
+    assert_eq!(
+        (at_hub.local, at_hub.remote),
+        (at_branch.remote, at_branch.local)
+    );
+}
+
+#[test]
 fn two_thousand_branches_with_shared_subnets_are_accepted() {
     let mut text = "identity = \"hub\"\n".to_owned();
     for index in 0..2000 {

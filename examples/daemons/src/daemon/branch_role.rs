@@ -28,7 +28,10 @@ pub(super) struct BranchRole {
     key_log: Option<Arc<WiresharkKeyLog>>,
     /// The hub in use.
     hub: IpAddr,
-    next_look: Instant,
+    /// When the link was last looked at.
+    looked: Instant,
+    /// Whether there is a reason to look again at once.
+    look_again: bool,
 }
 
 /// Opens everything a branch needs.
@@ -55,7 +58,8 @@ pub(super) fn start(config: &Path) -> Result<Daemon, RunError> {
         links,
         key_log,
         hub,
-        next_look: now,
+        looked: now,
+        look_again: false,
     };
     Ok(Daemon::new(
         RoleState::Branch(role),
@@ -79,11 +83,14 @@ impl BranchRole {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        Some(self.next_look)
+        let due = self.looked + LOOK_INTERVAL;
+        Some(if self.look_again { self.looked } else { due })
     }
 
     pub(super) fn use_hub(&mut self, hub: IpAddr) {
         self.hub = hub;
+        // The way to it may lead over another link.
+        self.look_again = true;
     }
 
     pub(super) fn look_at_links(
@@ -138,12 +145,14 @@ impl BranchRole {
     }
 
     fn look_up(&mut self, now: Instant, machine: &mut Machine) {
-        self.next_look = now + LOOK_INTERVAL;
+        self.looked = now;
+        self.look_again = false;
         let Machine::Branch(branch) = machine else {
             return;
         };
         match self.links.look_up(self.hub) {
-            Some(PathChange::Up(local)) => {
+            Some(PathChange::Up(source)) => {
+                let local = bound_address(&self.settings.gateway.listen, source);
                 info!(%local, "link up");
                 branch.handle_link_up(now, local);
             }
@@ -156,6 +165,15 @@ impl BranchRole {
     }
 }
 
+/// The own address to use: what the settings bind, else what the kernel would take.
+fn bound_address(listen: &[IpAddr], source: IpAddr) -> IpAddr {
+    if listen.contains(&source) {
+        return source;
+    }
+    let same_family = |address: &&IpAddr| address.is_ipv4() == source.is_ipv4();
+    listen.iter().find(same_family).copied().unwrap_or(source)
+}
+
 /// The hub that the branch tries first; the settings have at least one.
 fn first_hub(settings: &BranchSettings) -> IpAddr {
     settings
@@ -163,4 +181,19 @@ fn first_hub(settings: &BranchSettings) -> IpAddr {
         .first()
         .copied()
         .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_in_use_is_one_that_is_bound() {
+        let (source, other): (IpAddr, IpAddr) = ([198, 18, 1, 2].into(), [198, 18, 1, 9].into());
+        let six: IpAddr = "2001:db8::1".parse().unwrap();
+        assert_eq!(bound_address(&[], source), source);
+        assert_eq!(bound_address(&[six, other, source], source), source);
+        assert_eq!(bound_address(&[six, other], source), other);
+        assert_eq!(bound_address(&[six], source), source);
+    }
 }
