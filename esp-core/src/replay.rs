@@ -6,10 +6,12 @@ use crate::error::{ReplayError, WindowSizeError};
 
 /// Which sequence numbers have been accepted, RFC 4303 section 3.4.3.
 ///
-/// Checking and committing are two calls, because only an authenticated packet may move the window. Sequence numbers are the full
-/// 64 bits; [`extend`](Self::extend) makes one of the 32 bits that an ESN packet carries.
+/// Checking and committing are two calls, because only an authenticated packet may move the window.
+/// Sequence numbers are the full 64 bits; [`extend`](Self::extend) makes one of the 32 bits that an
+/// ESN packet carries.
 ///
-/// The bits lie in a ring of words, so that moving the window clears words instead of shifting bits (as RFC 6479 has it).
+/// The bits lie in a ring of words, so that moving the window clears words instead of shifting bits
+/// (as RFC 6479 has it).
 #[derive(Clone, Debug)]
 pub struct ReplayWindow {
     /// The highest number accepted; zero before the first.
@@ -61,7 +63,9 @@ impl ReplayWindow {
     ///
     /// # Errors
     ///
-    /// [`ReplayError::Late`] left of the window (and for zero, which no packet carries), [`ReplayError::Replayed`] if it was accepted before.
+    /// [`ReplayError::Late`] left of the window (and for zero, which no packet carries),
+    /// [`ReplayError::Replayed`] if it was accepted before.
+    #[inline]
     pub fn check(&self, sequence: u64) -> Result<(), ReplayError> {
         if self.top < sequence {
             return Ok(());
@@ -76,15 +80,18 @@ impl ReplayWindow {
         }
     }
 
-    /// Accepts the sequence number of an authenticated packet; moves the window when it is the highest yet.
+    /// Accepts the sequence number of an authenticated packet; moves the window when it is the
+    /// highest yet.
     ///
     /// # Errors
     ///
     /// As [`check`](Self::check), and then nothing has changed.
+    #[inline]
     pub fn commit(&mut self, sequence: u64) -> Result<(), ReplayError> {
-        self.check(sequence)?;
         if self.top < sequence {
             self.advance(sequence);
+        } else {
+            self.check(sequence)?;
         }
         if let Some(word) = self.word_mut(sequence / 64) {
             *word |= bit(sequence);
@@ -92,7 +99,8 @@ impl ReplayWindow {
         Ok(())
     }
 
-    /// The 64-bit number that an extended sequence number's low half stands for, RFC 4303 appendix A2.1.
+    /// The 64-bit number that an extended sequence number's low half stands for, RFC 4303 appendix
+    /// A2.1.
     ///
     /// `None` if it would lie before the first or behind the last number there is.
     #[must_use]
@@ -100,34 +108,45 @@ impl ReplayWindow {
         extend(self.top, self.size, low)
     }
 
+    /// Makes `sequence` the top and clears the words that come in.
+    #[inline]
     fn advance(&mut self, sequence: u64) {
         let (old, new) = (self.top / 64, sequence / 64);
-        let words = self.ring.len() as u64;
-        for index in (old + 1..=new)
-            .rev()
-            .take(usize::try_from(words).unwrap_or(usize::MAX))
-        {
+        self.top = sequence;
+        if old != new {
+            self.clear_between(old, new);
+        }
+    }
+
+    fn clear_between(&mut self, old: u64, new: u64) {
+        // One turn of the ring clears all of it.
+        let first = (old + 1).max(new.saturating_sub(self.ring.len() as u64 - 1));
+        for index in first..=new {
             if let Some(word) = self.word_mut(index) {
                 *word = 0;
             }
         }
-        self.top = sequence;
     }
 
     fn word(&self, sequence: u64) -> u64 {
-        let index = (sequence / 64) & (self.ring.len() as u64 - 1);
-        usize::try_from(index)
-            .ok()
-            .and_then(|index| self.ring.get(index))
+        self.ring
+            .get(self.place(sequence / 64))
             .copied()
             .unwrap_or(u64::MAX)
     }
 
     fn word_mut(&mut self, index: u64) -> Option<&mut u64> {
-        let index = index & (self.ring.len() as u64 - 1);
-        usize::try_from(index)
-            .ok()
-            .and_then(|index| self.ring.get_mut(index))
+        let place = self.place(index);
+        self.ring.get_mut(place)
+    }
+
+    /// Where in the ring the word of that index is.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "masked to the ring, which is short"
+    )]
+    const fn place(&self, index: u64) -> usize {
+        index as usize & (self.ring.len() - 1)
     }
 }
 

@@ -55,8 +55,15 @@ impl Selector {
     /// Whether a packet between these two addresses is selected; `local` is the source on the way out and the
     /// destination on the way in.
     #[must_use]
+    #[inline]
     pub fn matches(&self, local: IpAddr, remote: IpAddr) -> bool {
         self.remote.contains(remote) && self.local.contains(local)
+    }
+
+    /// The same for IPv4 addresses as numbers.
+    #[inline]
+    pub(crate) fn matches_v4(&self, local: u32, remote: u32) -> bool {
+        self.remote.contains_v4(remote) && self.local.contains_v4(local)
     }
 
     /// Whether some packet would be selected by both.

@@ -156,7 +156,7 @@ struct Table<A, T> {
 struct Group<A, T> {
     shape: Shape,
     mask: Networks<A>,
-    policies: HashMap<Networks<A>, Policy<T>, AddressHasher>,
+    policies: Policies<A, T>,
 }
 
 impl<A: Address, T> Table<A, T> {
@@ -178,8 +178,8 @@ impl<A: Address, T> Table<A, T> {
     fn remove(&mut self, shape: Shape, key: Networks<A>) -> Option<Policy<T>> {
         let at = self.position(shape).ok()?;
         let group = self.groups.get_mut(at)?;
-        let removed = group.policies.remove(&key);
-        if group.policies.is_empty() {
+        let removed = group.policies.remove(key);
+        if group.policies.len() == 0 {
             self.groups.remove(at);
         }
         removed
@@ -187,16 +187,13 @@ impl<A: Address, T> Table<A, T> {
 
     fn get(&self, shape: Shape, key: Networks<A>) -> Option<&Policy<T>> {
         let at = self.position(shape).ok()?;
-        self.groups.get(at)?.policies.get(&key)
+        self.groups.get(at)?.policies.get(key)
     }
 
     fn lookup(&self, local: A, remote: A) -> Option<&Policy<T>> {
         self.groups.iter().find_map(|group| {
-            let key = Networks {
-                local: local & group.mask.local,
-                remote: remote & group.mask.remote,
-            };
-            group.policies.get(&key)
+            let (local, remote) = (local & group.mask.local, remote & group.mask.remote);
+            group.policies.get(Networks { local, remote })
         })
     }
 
@@ -219,25 +216,95 @@ impl<A: Address, T> Group<A, T> {
         Self {
             shape,
             mask,
-            policies: HashMap::default(),
+            policies: Policies::new(mask),
         }
+    }
+}
+
+/// Policies by network addresses. Where the upper 64 bits of an IPv6 address hold the whole prefix,
+/// as in nearly every plan, they alone are kept: of a large table half as much has to be fetched.
+#[derive(Clone, Debug)]
+enum Policies<A, T> {
+    Upper(HashMap<Networks<u64>, Policy<T>, AddressHasher>),
+    Whole(HashMap<Networks<A>, Policy<T>, AddressHasher>),
+}
+
+impl<A: Address, T> Policies<A, T> {
+    fn new(mask: Networks<A>) -> Self {
+        match mask.upper() {
+            Some(_) => Self::Upper(HashMap::default()),
+            None => Self::Whole(HashMap::default()),
+        }
+    }
+
+    fn insert(&mut self, key: Networks<A>, policy: Policy<T>) -> Option<Policy<T>> {
+        match self {
+            Self::Upper(map) => map.insert(key.upper()?, policy),
+            Self::Whole(map) => map.insert(key, policy),
+        }
+    }
+
+    fn remove(&mut self, key: Networks<A>) -> Option<Policy<T>> {
+        match self {
+            Self::Upper(map) => map.remove(&key.upper()?),
+            Self::Whole(map) => map.remove(&key),
+        }
+    }
+
+    fn get(&self, key: Networks<A>) -> Option<&Policy<T>> {
+        match self {
+            Self::Upper(map) => map.get(&key.upper()?),
+            Self::Whole(map) => map.get(&key),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Upper(map) => map.len(),
+            Self::Whole(map) => map.len(),
+        }
+    }
+}
+
+impl<A: Address> Networks<A> {
+    /// Both addresses by their upper 64 bits, if the rest is zero.
+    fn upper(self) -> Option<Networks<u64>> {
+        Some(Networks {
+            local: self.local.upper()?,
+            remote: self.remote.upper()?,
+        })
     }
 }
 
 /// The bits of an address of either family.
 trait Address: BitAnd<Output = Self> + Copy + Eq + Hash {
     fn mask(prefix_len: u8) -> Self;
+
+    /// The upper 64 of 128 bits, if the rest is zero.
+    fn upper(self) -> Option<u64>;
 }
 
 impl Address for u32 {
     fn mask(prefix_len: u8) -> Self {
         mask_v4(prefix_len)
     }
+
+    fn upper(self) -> Option<u64> {
+        None
+    }
 }
 
 impl Address for u128 {
     fn mask(prefix_len: u8) -> Self {
         mask_v6(prefix_len)
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the halves are what is wanted"
+    )]
+    fn upper(self) -> Option<u64> {
+        (self as u64 == 0).then_some((self >> 64) as u64)
     }
 }
 

@@ -80,6 +80,7 @@ impl Subnet {
 
     /// Whether `address` is in the prefix; never across families.
     #[must_use]
+    #[inline]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address) {
             (IpAddr::V4(network), IpAddr::V4(address)) => {
@@ -89,6 +90,15 @@ impl Subnet {
                 (network.to_bits() ^ address.to_bits()) & mask_v6(self.prefix_len) == 0
             }
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+
+    /// The same for an IPv4 address as a number.
+    #[inline]
+    pub(crate) const fn contains_v4(&self, address: u32) -> bool {
+        match self.address {
+            IpAddr::V4(network) => (network.to_bits() ^ address) & mask_v4(self.prefix_len) == 0,
+            IpAddr::V6(_) => false,
         }
     }
 

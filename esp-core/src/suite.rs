@@ -271,7 +271,9 @@ impl EspSuite {
     /// Length of the plaintext with its trailer (padding, pad length, next header) for a payload of that length.
     #[must_use]
     pub const fn padded_len(&self, payload_len: usize) -> usize {
-        (payload_len + 2).next_multiple_of(self.cipher.alignment())
+        // Alignments are powers of two, and a division would cost more than the rest.
+        let mask = self.cipher.alignment() - 1;
+        (payload_len + 2 + mask) & !mask
     }
 
     /// Length of the ESP packet, from SPI to ICV, that carries a packet of that length.
@@ -290,7 +292,7 @@ impl EspSuite {
     #[must_use]
     pub const fn max_packet_len(&self, esp_len: usize) -> usize {
         let room = esp_len.saturating_sub(self.header_len() + self.icv_len());
-        (room - room % self.cipher.alignment()).saturating_sub(2)
+        (room & !(self.cipher.alignment() - 1)).saturating_sub(2)
     }
 
     /// The longest inner packet that an outer path of that MTU carries in one piece; the tunnel's own MTU.
@@ -304,6 +306,46 @@ impl EspSuite {
         self.max_packet_len(
             outer_mtu.saturating_sub(family.header_len() + encapsulation.header_len()),
         )
+    }
+}
+
+/// The lengths of a suite, looked up once per SA.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Geometry {
+    pub(crate) header_len: usize,
+    pub(crate) iv_len: usize,
+    pub(crate) icv_len: usize,
+    /// One less than the alignment.
+    mask: usize,
+}
+
+impl Geometry {
+    pub(crate) const fn of(suite: EspSuite) -> Self {
+        Self {
+            header_len: suite.header_len(),
+            iv_len: suite.iv_len(),
+            icv_len: suite.icv_len(),
+            mask: suite.cipher().alignment() - 1,
+        }
+    }
+
+    pub(crate) const fn padded_len(&self, payload_len: usize) -> usize {
+        (payload_len + 2 + self.mask) & !self.mask
+    }
+
+    pub(crate) const fn sealed_len(&self, payload_len: usize) -> usize {
+        self.header_len + self.padded_len(payload_len) + self.icv_len
+    }
+
+    /// Length of the padded plaintext in a packet of that length; `None` if it is too short for one.
+    pub(crate) fn body_len(&self, esp_len: usize) -> Option<usize> {
+        esp_len
+            .checked_sub(self.header_len + self.icv_len)
+            .filter(|len| *len != 0)
+    }
+
+    pub(crate) const fn is_aligned(&self, body_len: usize) -> bool {
+        body_len & self.mask == 0
     }
 }
 

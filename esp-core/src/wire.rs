@@ -55,6 +55,7 @@ pub(crate) fn write_trailer(trailer: &mut [u8], next_header: Protocol) -> Result
 /// Splits a decrypted plaintext into the length of its payload and its next header.
 ///
 /// `None` if the padding is longer than the plaintext or not 1, 2, 3… (RFC 4303 section 2.4).
+#[inline]
 pub(crate) fn read_trailer(plaintext: &[u8]) -> Option<(usize, Protocol)> {
     let (rest, [pad_length, protocol]) = plaintext.split_last_chunk::<2>()?;
     let payload_len = rest.len().checked_sub(usize::from(*pad_length))?;

@@ -13,6 +13,7 @@ use core::fmt::Debug;
 use core::ops::Range;
 
 use crate::error::{OpenError, SaError, SealError};
+use crate::sa::{OpenSlot, SealSlot};
 use crate::suite::EspSuite;
 
 /// Where cryptography comes from. Passed explicitly; there is no default and no feature chooses one.
@@ -113,16 +114,16 @@ pub trait Sealer: Debug + Send + Sync {
     /// cipher takes.
     fn seal(&self, sequence: u64, packet: &mut [u8]) -> Result<(), SealError>;
 
-    /// Does the same for several packets, side by side where that is faster than one by one. Comes
-    /// with at most [`MAX_LANES`] at a time.
+    /// Does the same for several packets, side by side where that is faster than one by one.
     ///
     /// # Errors
     ///
     /// As [`seal`](Self::seal), and then none of the packets may be sent.
-    fn seal_batch(&self, lanes: &mut [SealLane<'_>]) -> Result<(), SealError> {
-        lanes
-            .iter_mut()
-            .try_for_each(|lane| self.seal(lane.sequence, lane.packet))
+    fn seal_batch(&self, slots: &mut [SealSlot<'_>]) -> Result<(), SealError> {
+        slots.iter_mut().try_for_each(|slot| {
+            let (sequence, packet) = slot.lane();
+            self.seal(sequence, packet)
+        })
     }
 }
 
@@ -138,44 +139,16 @@ pub trait Opener: Debug + Send + Sync {
     /// afterwards.
     fn open(&self, sequence: u64, packet: &mut [u8]) -> Result<Range<usize>, OpenError>;
 
-    /// Does the same for several packets, side by side where that is faster than one by one. Comes
-    /// with at most [`MAX_LANES`] at a time.
-    fn open_batch(&self, lanes: &mut [OpenLane<'_>]) {
-        for lane in lanes {
-            lane.plaintext = self.open(lane.sequence, lane.packet);
+    /// Does the same for several packets, side by side where that is faster than one by one, and
+    /// leaves to each slot what came out.
+    fn open_batch(&self, slots: &mut [OpenSlot<'_>]) {
+        for slot in slots {
+            if let Some((sequence, packet)) = slot.lane() {
+                let outcome = self.open(sequence, packet);
+                slot.settle(outcome);
+            }
         }
     }
-}
-
-/// The most packets that one call of a batch method comes with.
-pub const MAX_LANES: usize = 8;
-
-/// One of several packets that are sealed side by side.
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "what Sealer::seal takes, and no more"
-)]
-#[derive(Debug)]
-pub struct SealLane<'a> {
-    /// Its whole sequence number.
-    pub sequence: u64,
-    /// The packet, laid out as for [`Sealer::seal`].
-    pub packet: &'a mut [u8],
-}
-
-/// One of several packets that are opened side by side.
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "what Opener::open takes and gives, and no more"
-)]
-#[derive(Debug)]
-pub struct OpenLane<'a> {
-    /// Its whole sequence number.
-    pub sequence: u64,
-    /// The packet.
-    pub packet: &'a mut [u8],
-    /// The range of the padded plaintext, written by [`Opener::open_batch`].
-    pub plaintext: Result<Range<usize>, OpenError>,
 }
 
 /// Random octets that nobody can predict.

@@ -32,7 +32,8 @@ impl<'a> Parts<'a> {
 /// number, all 64 bits of an extended one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AssociatedData {
-    octets: [u8; 12],
+    /// Zeroes behind the data, up to a block.
+    octets: [u8; 16],
     len: usize,
 }
 
@@ -41,16 +42,18 @@ impl AssociatedData {
         let [s0, s1, s2, s3, l0, l1, l2, l3] = header;
         let [h0, h1, h2, h3, ..] = sequence.to_be_bytes();
         if suite.esn() {
-            Self {
-                octets: [s0, s1, s2, s3, h0, h1, h2, h3, l0, l1, l2, l3],
-                len: 12,
-            }
+            let octets = [s0, s1, s2, s3, h0, h1, h2, h3, l0, l1, l2, l3, 0, 0, 0, 0];
+            Self { octets, len: 12 }
         } else {
-            Self {
-                octets: [s0, s1, s2, s3, l0, l1, l2, l3, 0, 0, 0, 0],
-                len: 8,
-            }
+            let octets = [s0, s1, s2, s3, l0, l1, l2, l3, 0, 0, 0, 0, 0, 0, 0, 0];
+            Self { octets, len: 8 }
         }
+    }
+
+    /// With zeroes up to a whole block.
+    #[cfg(feature = "rustcrypto")]
+    pub(crate) const fn padded(&self) -> [u8; 16] {
+        self.octets
     }
 
     pub(crate) fn octets(&self) -> &[u8] {

@@ -5,6 +5,7 @@ use core::ops::{ControlFlow, Range};
 
 use super::Protocol;
 use crate::error::IpError;
+use crate::selector::Selector;
 
 /// The most IPv6 extension headers that are followed; RFC 8200 section 4.1 has six kinds, one of them twice.
 pub const MAX_EXTENSION_HEADERS: usize = 8;
@@ -14,13 +15,25 @@ pub const MAX_EXTENSION_HEADERS: usize = 8;
 /// Invariant: every range is within the packet that was parsed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct InnerPacket {
-    source: IpAddr,
-    destination: IpAddr,
+    addresses: Addresses,
     protocol: Protocol,
     traffic_class: u8,
     fragment: Fragment,
     payload_start: usize,
     len: usize,
+}
+
+/// Source and destination; IPv4's as numbers, which compare and copy in one step.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Addresses {
+    V4 {
+        source: u32,
+        destination: u32,
+    },
+    V6 {
+        source: Ipv6Addr,
+        destination: Ipv6Addr,
+    },
 }
 
 /// Whether a packet fits through a tunnel.
@@ -71,6 +84,7 @@ impl InnerPacket {
     /// # Errors
     ///
     /// Any [`IpError`] about headers; [`IpError::BadLength`] when the header's length is more than `octets` holds.
+    #[inline]
     pub fn parse_padded(octets: &[u8]) -> Result<Self, IpError> {
         match octets.first().ok_or(IpError::Truncated)? >> 4 {
             4 => Self::parse_v4(octets),
@@ -82,13 +96,41 @@ impl InnerPacket {
     /// The source address.
     #[must_use]
     pub const fn source(&self) -> IpAddr {
-        self.source
+        match self.addresses {
+            Addresses::V4 { source, .. } => IpAddr::V4(Ipv4Addr::from_bits(source)),
+            Addresses::V6 { source, .. } => IpAddr::V6(source),
+        }
     }
 
     /// The destination address.
     #[must_use]
     pub const fn destination(&self) -> IpAddr {
-        self.destination
+        match self.addresses {
+            Addresses::V4 { destination, .. } => IpAddr::V4(Ipv4Addr::from_bits(destination)),
+            Addresses::V6 { destination, .. } => IpAddr::V6(destination),
+        }
+    }
+
+    /// Whether it is an IPv4 packet.
+    #[must_use]
+    #[inline]
+    pub const fn is_ipv4(&self) -> bool {
+        matches!(self.addresses, Addresses::V4 { .. })
+    }
+
+    /// Whether the packet goes from the selector's remote prefix to its local one.
+    #[inline]
+    pub(crate) fn is_selected_inbound(&self, selector: &Selector) -> bool {
+        match self.addresses {
+            Addresses::V4 {
+                source,
+                destination,
+            } => selector.matches_v4(destination, source),
+            Addresses::V6 {
+                source,
+                destination,
+            } => selector.matches(destination.into(), source.into()),
+        }
     }
 
     /// The protocol of the payload, behind any IPv6 extension headers.
@@ -118,7 +160,7 @@ impl InnerPacket {
     /// Whether routers must not fragment the packet: IPv4 with DF set, and IPv6 always.
     #[must_use]
     pub const fn dont_fragment(&self) -> bool {
-        self.source.is_ipv6() || matches!(self.fragment, Fragment::Unfragmentable)
+        !self.is_ipv4() || matches!(self.fragment, Fragment::Unfragmentable)
     }
 
     /// What is to be done with the packet on a path that carries packets of at most `mtu` octets.
@@ -145,30 +187,13 @@ impl InnerPacket {
         self.payload_start..self.len
     }
 
+    #[inline]
     fn parse_v4(octets: &[u8]) -> Result<Self, IpError> {
-        let (header, _) = octets.split_first_chunk::<20>().ok_or(IpError::Truncated)?;
-        let [
-            version_ihl,
-            traffic_class,
-            l0,
-            l1,
-            _,
-            _,
-            f0,
-            f1,
-            _,
-            protocol,
-            _,
-            _,
-            s0,
-            s1,
-            s2,
-            s3,
-            d0,
-            d1,
-            d2,
-            d3,
-        ] = *header;
+        let (words, _) = octets.as_chunks::<4>();
+        let [lengths, fragment, protocol, source, destination, ..] = words else {
+            return Err(IpError::Truncated);
+        };
+        let [version_ihl, traffic_class, l0, l1] = *lengths;
         let header_len = usize::from(version_ihl & 0x0F) * 4;
         let len = usize::from(u16::from_be_bytes([l0, l1]));
         if header_len < 20 || octets.len() < header_len {
@@ -180,9 +205,13 @@ impl InnerPacket {
                 available: octets.len(),
             });
         }
+        let [_, _, f0, f1] = *fragment;
+        let [_, protocol, _, _] = *protocol;
         Ok(Self {
-            source: Ipv4Addr::new(s0, s1, s2, s3).into(),
-            destination: Ipv4Addr::new(d0, d1, d2, d3).into(),
+            addresses: Addresses::V4 {
+                source: u32::from_be_bytes(*source),
+                destination: u32::from_be_bytes(*destination),
+            },
             protocol: Protocol(protocol),
             traffic_class,
             fragment: fragment_v4(u16::from_be_bytes([f0, f1])),
@@ -206,8 +235,10 @@ impl InnerPacket {
         };
         let chain = ExtensionChain::walk(Protocol(next_header), payload)?;
         Ok(Self {
-            source: Ipv6Addr::from(*source).into(),
-            destination: Ipv6Addr::from(*destination).into(),
+            addresses: Addresses::V6 {
+                source: Ipv6Addr::from(*source),
+                destination: Ipv6Addr::from(*destination),
+            },
             protocol: chain.protocol,
             traffic_class: (first << 4) | (second >> 4),
             fragment: chain.fragment,

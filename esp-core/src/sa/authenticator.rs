@@ -10,7 +10,7 @@ use crate::crypto::{CryptoProvider, Opener};
 use crate::error::{OpenError, SaError};
 use crate::replay::{self, WindowSize};
 use crate::spi::Spi;
-use crate::suite::EspSuite;
+use crate::suite::{EspSuite, Geometry};
 use crate::wire;
 
 /// Authenticates and decrypts packets for an [`InboundSa`](crate::InboundSa), on any thread.
@@ -28,6 +28,7 @@ pub struct Authenticator {
 pub(super) struct OpenKey {
     pub(super) spi: Spi,
     pub(super) suite: EspSuite,
+    geometry: Geometry,
     pub(super) opener: Box<dyn Opener>,
     window: WindowSize,
     /// The highest number committed, as far as this thread can tell.
@@ -53,6 +54,7 @@ impl Authenticator {
             key: Arc::new(OpenKey {
                 spi,
                 suite,
+                geometry: Geometry::of(suite),
                 opener,
                 window,
                 top,
@@ -92,12 +94,8 @@ impl OpenKey {
         if spi != self.spi.get() {
             return Err(OpenError::WrongSpi { spi });
         }
-        let overhead = self.suite.header_len() + self.suite.icv_len();
-        let len = esp.len().checked_sub(overhead).ok_or(truncated)?;
-        if len == 0 {
-            return Err(truncated);
-        }
-        if !len.is_multiple_of(self.suite.cipher().alignment()) {
+        let len = self.geometry.body_len(esp.len()).ok_or(truncated)?;
+        if !self.geometry.is_aligned(len) {
             return Err(OpenError::Misaligned { len });
         }
         Ok(low)

@@ -4,9 +4,9 @@ use core::ops::Range;
 
 use super::SaParameters;
 use super::authenticator::{Authentic, Authenticator};
-use super::slot::OpenSlot;
+use super::slot::{OpenSlot, Stage};
 use super::usage::Usage;
-use crate::crypto::{CryptoProvider, MAX_LANES, OpenLane};
+use crate::crypto::CryptoProvider;
 use crate::error::{OpenError, ReplayError, SaError};
 use crate::ip::{InnerPacket, Protocol};
 use crate::replay::ReplayWindow;
@@ -54,16 +54,31 @@ impl InboundSa {
     /// packet that is not authentic leaves the SA as it was; one that is authentic and still in error
     /// has used its sequence number. `esp` holds unspecified octets afterwards.
     pub fn open_in_place<'a>(&mut self, esp: &'a mut [u8]) -> Result<Opened<'a>, OpenError> {
-        let outcome = self.open(esp);
-        self.drops.count(outcome.as_ref().err());
-        outcome?.borrow(esp)
+        let outcome = match self.verify(esp) {
+            Ok((sequence, plaintext)) => self.accept(sequence, esp, plaintext),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &outcome {
+            self.drops.count(error);
+        }
+        outcome
     }
 
     /// Opens several packets in place, at less cost than one by one where the cipher allows: HMAC
     /// works on two at a time. What came out of each is then in its slot.
     pub fn open_batch(&mut self, slots: &mut [OpenSlot<'_>]) {
-        for slots in slots.chunks_mut(MAX_LANES) {
-            self.open_lanes(slots);
+        for slot in slots.iter_mut() {
+            match self.peek(slot.esp) {
+                Ok(sequence) => {
+                    slot.stage = Stage::Fresh;
+                    slot.sequence = sequence;
+                }
+                Err(error) => slot.refuse(error),
+            }
+        }
+        self.authenticator.key.opener.open_batch(slots);
+        for slot in slots {
+            self.accept_slot(slot);
         }
     }
 
@@ -94,8 +109,10 @@ impl InboundSa {
                 spi: wire::split(esp).map_or(0, |(spi, _)| spi),
             })
         };
-        self.drops.count(outcome.as_ref().err());
-        outcome?.borrow(esp)
+        if let Err(error) = &outcome {
+            self.drops.count(error);
+        }
+        outcome
     }
 
     /// The SPI that we chose.
@@ -134,42 +151,12 @@ impl InboundSa {
         self.drops
     }
 
-    fn open(&mut self, esp: &mut [u8]) -> Result<Reading, OpenError> {
+    /// Everything up to the ICV and decryption; gives the whole sequence number, and where the
+    /// plaintext is.
+    fn verify(&self, esp: &mut [u8]) -> Result<(u64, Range<usize>), OpenError> {
         let sequence = self.peek(esp)?;
         let plaintext = self.authenticator.key.opener.open(sequence, esp)?;
-        self.accept(sequence, esp, plaintext)
-    }
-
-    /// Opens as many slots as the cipher takes at a time.
-    fn open_lanes(&mut self, slots: &mut [OpenSlot<'_>]) {
-        let peeked: [Result<u64, OpenError>; MAX_LANES] = core::array::from_fn(|index| {
-            slots
-                .get(index)
-                .map_or(Err(OpenError::BadIcv), |slot| self.peek(slot.esp))
-        });
-        let mut lanes: [OpenLane<'_>; MAX_LANES] = core::array::from_fn(|_| OpenLane {
-            sequence: 0,
-            packet: &mut [],
-            plaintext: Err(OpenError::BadIcv),
-        });
-        let count = slots.len();
-        // A packet that is in error already leaves its lane empty, which costs nothing.
-        for ((lane, slot), peeked) in lanes.iter_mut().zip(&mut *slots).zip(&peeked) {
-            if let Ok(sequence) = *peeked {
-                lane.sequence = sequence;
-                lane.packet = slot.esp;
-            }
-        }
-        let opener = &self.authenticator.key.opener;
-        if let Some(lanes) = lanes.get_mut(..count) {
-            opener.open_batch(lanes);
-        }
-        let plaintexts = lanes.map(|lane| lane.plaintext);
-        for ((slot, peeked), plaintext) in slots.iter_mut().zip(peeked).zip(plaintexts) {
-            slot.outcome = peeked
-                .and_then(|sequence| plaintext.and_then(|at| self.accept(sequence, slot.esp, at)));
-            self.drops.count(slot.outcome.as_ref().err());
-        }
+        Ok((sequence, plaintext))
     }
 
     /// Everything that can be told before the expensive part; gives the whole sequence number.
@@ -182,41 +169,68 @@ impl InboundSa {
         Ok(sequence)
     }
 
+    fn accept_slot(&mut self, slot: &mut OpenSlot<'_>) {
+        if slot.stage == Stage::Authentic {
+            let plaintext = slot.place.offset..slot.place.offset + slot.place.len;
+            match self.accept(slot.sequence, slot.esp, plaintext) {
+                Ok(opened) => {
+                    slot.place = opened.place();
+                    slot.stage = Stage::Opened;
+                }
+                Err(error) => slot.refuse(error),
+            }
+        }
+        if slot.stage == Stage::Refused {
+            self.drops.count(&slot.error);
+        }
+    }
+
     /// Moves the window for a packet that is the peer's, and reads what is in it.
-    fn accept(
+    // Inlined with what it calls: the description of the packet is then written once, into its place.
+    #[inline(always)]
+    fn accept<'a>(
         &mut self,
         sequence: u64,
-        esp: &[u8],
+        esp: &'a mut [u8],
         plaintext: Range<usize>,
-    ) -> Result<Reading, OpenError> {
+    ) -> Result<Opened<'a>, OpenError> {
         self.window
             .commit(sequence)
             .map_err(|error| refused(error, sequence))?;
         self.authenticator.key.note_top(self.window.top());
-        let reading = self.read(sequence, esp, plaintext);
-        self.usage.count(reading.as_ref().map_or(0, Reading::len));
-        reading
+        let opened = self.read(sequence, esp, plaintext);
+        self.usage
+            .count(opened.as_ref().map_or(0, |opened| opened.packet.len()));
+        opened
     }
 
-    fn read(
+    #[inline(always)]
+    fn read<'a>(
         &self,
         sequence: u64,
-        esp: &[u8],
+        esp: &'a mut [u8],
         plaintext: Range<usize>,
-    ) -> Result<Reading, OpenError> {
+    ) -> Result<Opened<'a>, OpenError> {
         let offset = plaintext.start;
-        let plaintext = esp.get(plaintext).ok_or(OpenError::BadPadding)?;
+        let plaintext = esp.get_mut(plaintext).ok_or(OpenError::BadPadding)?;
         let (payload_len, next_header) =
             wire::read_trailer(plaintext).ok_or(OpenError::BadPadding)?;
-        let inner = match next_header {
-            Protocol::NO_NEXT_HEADER => None,
+        let (packet, inner): (&mut [u8], _) = match next_header {
+            Protocol::NO_NEXT_HEADER => (&mut [], None),
             Protocol::IPV4 | Protocol::IPV6 => {
-                let payload = plaintext.get(..payload_len).ok_or(OpenError::BadPadding)?;
-                Some(self.read_inner(payload, next_header)?)
+                let payload = plaintext
+                    .get_mut(..payload_len)
+                    .ok_or(OpenError::BadPadding)?;
+                let inner = self.read_inner(payload, next_header)?;
+                let packet = payload
+                    .get_mut(..inner.total_len())
+                    .ok_or(OpenError::BadPadding)?;
+                (packet, Some(inner))
             }
             protocol => return Err(OpenError::UnexpectedNextHeader { protocol }),
         };
-        Ok(Reading {
+        Ok(Opened {
+            packet,
             inner,
             next_header,
             sequence,
@@ -224,16 +238,17 @@ impl InboundSa {
         })
     }
 
+    #[inline(always)]
     fn read_inner(&self, payload: &[u8], protocol: Protocol) -> Result<InnerPacket, OpenError> {
         let inner = InnerPacket::parse_padded(payload)?;
-        let (source, destination) = (inner.source(), inner.destination());
-        if source.is_ipv4() != (protocol == Protocol::IPV4) {
+        if inner.is_ipv4() != (protocol == Protocol::IPV4) {
             return Err(OpenError::UnexpectedNextHeader { protocol });
         }
         // RFC 4301 section 5.2: the inner packet MUST match the selectors of its SA.
-        if !self.selector.matches(destination, source) {
+        if !inner.is_selected_inbound(&self.selector) {
+            let (source_address, destination) = (inner.source(), inner.destination());
             return Err(OpenError::SelectorMismatch {
-                source_address: source,
+                source_address,
                 destination,
             });
         }
@@ -264,32 +279,43 @@ impl Opened<'_> {
     pub fn is_dummy(&self) -> bool {
         self.next_header == Protocol::NO_NEXT_HEADER
     }
-}
 
-/// The same without the buffer.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Reading {
-    inner: Option<InnerPacket>,
-    next_header: Protocol,
-    sequence: u64,
-    offset: usize,
-}
-
-impl Reading {
-    fn len(&self) -> usize {
-        self.inner.map_or(0, |inner| inner.total_len())
+    const fn place(&self) -> Place {
+        Place {
+            offset: self.offset,
+            len: self.packet.len(),
+            next_header: self.next_header,
+        }
     }
+}
 
-    pub(super) fn borrow(self, esp: &mut [u8]) -> Result<Opened<'_>, OpenError> {
+/// Where in its buffer an opened packet lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) offset: usize,
+    pub(super) len: usize,
+    pub(super) next_header: Protocol,
+}
+
+impl Place {
+    #[inline]
+    pub(super) fn borrow(self, sequence: u64, esp: &mut [u8]) -> Result<Opened<'_>, OpenError> {
         let Self {
-            inner,
-            next_header,
-            sequence,
             offset,
+            len,
+            next_header,
         } = self;
         let packet = esp
-            .get_mut(offset..offset + self.len())
+            .get_mut(offset..offset + len)
             .ok_or(OpenError::BadPadding)?;
+        let inner = match next_header {
+            Protocol::NO_NEXT_HEADER => None,
+            // Reading the headers once more costs less than keeping what they said.
+            _ => match InnerPacket::parse_padded(packet) {
+                Ok(inner) => Some(inner),
+                Err(error) => return Err(OpenError::Inner(error)),
+            },
+        };
         Ok(Opened {
             packet,
             inner,
@@ -330,8 +356,7 @@ impl Drops {
             + self.selector_mismatch
     }
 
-    fn count(&mut self, error: Option<&OpenError>) {
-        let Some(error) = error else { return };
+    const fn count(&mut self, error: &OpenError) {
         let counter = match error {
             OpenError::Truncated { .. }
             | OpenError::Misaligned { .. }

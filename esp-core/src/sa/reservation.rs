@@ -80,7 +80,8 @@ impl<'a> Reservation<'a> {
             .remaining
             .checked_sub(count)
             .ok_or(SealError::ReservationSpent)?;
-        let first = self.last + 1;
+        // Of no numbers, the first may lie behind the last that there is.
+        let first = self.last.wrapping_add(1);
         self.last += count;
         Ok(first)
     }

@@ -5,17 +5,18 @@ use core::ops::Range;
 
 use super::SaParameters;
 use super::slot::SealSlot;
-use crate::crypto::{CryptoProvider, MAX_LANES, SealLane, Sealer};
+use crate::crypto::{CryptoProvider, Sealer};
 use crate::error::{SaError, SealError};
 use crate::ip::Protocol;
 use crate::spi::Spi;
-use crate::suite::EspSuite;
+use crate::suite::{EspSuite, Geometry};
 use crate::wire::{self, EspHeader};
 
 #[derive(Debug)]
 pub(super) struct SealKey {
     pub(super) spi: Spi,
     pub(super) suite: EspSuite,
+    geometry: Geometry,
     sealer: Box<dyn Sealer>,
 }
 
@@ -40,6 +41,7 @@ impl SealKey {
         Ok(Self {
             spi,
             suite,
+            geometry: Geometry::of(suite),
             sealer: provider.sealer(suite, keymat)?,
         })
     }
@@ -66,11 +68,11 @@ impl SealKey {
     ) -> Result<Layout, SealError> {
         let packet_len = packet.len();
         let payload_len = payload_len.max(packet_len);
-        let needed = self.suite.sealed_len(payload_len);
+        let needed = self.geometry.sealed_len(payload_len);
         let too_short = SealError::BufferTooShort { needed };
         let start = packet
             .start
-            .checked_sub(self.suite.header_len())
+            .checked_sub(self.geometry.header_len)
             .ok_or(too_short)?;
         let esp = start..start.saturating_add(needed);
         if buffer_len < esp.end {
@@ -101,32 +103,22 @@ impl SealKey {
     /// Seals slots that have been laid out, numbered upwards from `sequence`.
     pub(super) fn seal_batch(
         &self,
-        mut sequence: u64,
+        first: u64,
         slots: &mut [SealSlot<'_>],
     ) -> Result<(), SealError> {
-        for slots in slots.chunks_mut(MAX_LANES) {
-            let mut lanes: [SealLane<'_>; MAX_LANES] = core::array::from_fn(|_| SealLane {
-                sequence: 0,
-                packet: &mut [],
-            });
-            let count = slots.len();
-            for (lane, slot) in lanes.iter_mut().zip(slots) {
-                let layout = slot.layout.as_ref().ok_or(SealError::OutOfBounds)?;
-                let esp = slot
-                    .buffer
-                    .get_mut(layout.esp.clone())
-                    .ok_or(SealError::OutOfBounds)?;
-                self.fill(sequence, esp, layout)?;
-                *lane = SealLane {
-                    sequence,
-                    packet: esp,
-                };
-                sequence = sequence.wrapping_add(1);
-            }
-            self.sealer
-                .seal_batch(lanes.get_mut(..count).ok_or(SealError::OutOfBounds)?)?;
+        let mut sequence = first;
+        for slot in &mut *slots {
+            let layout = slot.layout.as_ref().ok_or(SealError::OutOfBounds)?;
+            let esp = slot
+                .buffer
+                .get_mut(layout.esp.clone())
+                .ok_or(SealError::OutOfBounds)?;
+            self.fill(sequence, esp, layout)?;
+            slot.sequence = sequence;
+            // Past the last number that there is, there is no further slot.
+            sequence = sequence.wrapping_add(1);
         }
-        Ok(())
+        self.sealer.seal_batch(slots)
     }
 
     /// The last number that the SA may use.
@@ -144,13 +136,13 @@ impl SealKey {
             .split_first_chunk_mut::<{ EspHeader::LEN }>()
             .ok_or(SealError::OutOfBounds)?;
         let (iv, rest) = rest
-            .split_at_mut_checked(self.suite.iv_len())
+            .split_at_mut_checked(self.geometry.iv_len)
             .ok_or(SealError::OutOfBounds)?;
         let [s0, s1, s2, s3] = self.spi.to_be_bytes();
         let [_, _, _, _, l0, l1, l2, l3] = sequence.to_be_bytes();
         *header = [s0, s1, s2, s3, l0, l1, l2, l3];
         self.sealer.write_iv(sequence, iv);
-        let padded = layout.packet_len..self.suite.padded_len(layout.payload_len);
+        let padded = layout.packet_len..self.geometry.padded_len(layout.payload_len);
         let behind = rest.get_mut(padded).ok_or(SealError::OutOfBounds)?;
         let confidentiality = layout.payload_len - layout.packet_len;
         let (zeroes, trailer) = behind

@@ -10,8 +10,8 @@ use cipher::{
 };
 use zeroize::Zeroizing;
 
-use super::cipher_mode::{Body, Decryptor, Encryptor};
-use crate::crypto::{MAX_LANES, SecureRandom};
+use super::cipher_mode::{Body, Decryptor, Encryptor, MAX_LANES};
+use crate::crypto::SecureRandom;
 
 /// IVs that nobody can predict (RFC 3602 section 3), without a system call: AES of the sequence
 /// number under a random key of its own.

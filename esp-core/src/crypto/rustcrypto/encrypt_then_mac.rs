@@ -4,11 +4,12 @@
 use alloc::boxed::Box;
 use core::ops::Range;
 
-use super::cipher_mode::{Body, Decryptor, Encryptor};
+use super::cipher_mode::{Body, Decryptor, Encryptor, MAX_LANES};
 use super::hmac::{Message, PacketMac};
 use crate::crypto::parts::Parts;
-use crate::crypto::{MAX_LANES, OpenLane, Opener, SealLane, Sealer};
+use crate::crypto::{Opener, Sealer};
 use crate::error::{OpenError, SealError};
+use crate::sa::{OpenSlot, SealSlot};
 use crate::suite::EspSuite;
 
 #[derive(Debug)]
@@ -44,12 +45,14 @@ impl EncryptThenMac {
         Some(())
     }
 
-    fn sign_both(&self, first: &mut SealLane<'_>, second: &mut SealLane<'_>) -> Option<()> {
+    fn sign_both(&self, first: &mut SealSlot<'_>, second: &mut SealSlot<'_>) -> Option<()> {
         let icv_len = self.suite.icv_len();
-        let first_high = HighHalf::of(self.suite, first.sequence);
-        let second_high = HighHalf::of(self.suite, second.sequence);
-        let (first, first_icv) = split_icv_mut(first.packet, icv_len)?;
-        let (second, second_icv) = split_icv_mut(second.packet, icv_len)?;
+        let (first_sequence, first) = first.lane();
+        let (second_sequence, second) = second.lane();
+        let first_high = HighHalf::of(self.suite, first_sequence);
+        let second_high = HighHalf::of(self.suite, second_sequence);
+        let (first, first_icv) = split_icv_mut(first, icv_len)?;
+        let (second, second_icv) = split_icv_mut(second, icv_len)?;
         let messages = [
             Message {
                 packet: first,
@@ -64,18 +67,30 @@ impl EncryptThenMac {
         Some(())
     }
 
-    fn encrypt_batch(&self, lanes: &mut [SealLane<'_>]) -> Option<()> {
+    fn encrypt_batch(&self, slots: &mut [SealSlot<'_>]) -> Option<()> {
         let (iv_len, icv_len) = (self.suite.iv_len(), self.suite.icv_len());
         let mut bodies: [Body<'_>; MAX_LANES] = Default::default();
-        let count = lanes.len();
-        for (body, lane) in bodies.iter_mut().zip(lanes) {
-            let parts = Parts::split(lane.packet, iv_len, icv_len)?;
+        let count = slots.len();
+        for (body, slot) in bodies.iter_mut().zip(slots) {
+            let (_, packet) = slot.lane();
+            let parts = Parts::split(packet, iv_len, icv_len)?;
             *body = Body {
                 iv: parts.iv,
                 octets: parts.body,
             };
         }
         self.encryptor.encrypt_batch(bodies.get_mut(..count)?)
+    }
+
+    fn sign_batch(&self, slots: &mut [SealSlot<'_>]) -> Option<()> {
+        slots.chunks_mut(2).try_for_each(|pair| match pair {
+            [first, second] => self.sign_both(first, second),
+            [slot] => {
+                let (sequence, packet) = slot.lane();
+                self.sign(sequence, packet)
+            }
+            _ => None,
+        })
     }
 }
 
@@ -92,17 +107,10 @@ impl Sealer for EncryptThenMac {
         self.sign(sequence, packet).ok_or(SealError::Refused)
     }
 
-    fn seal_batch(&self, lanes: &mut [SealLane<'_>]) -> Result<(), SealError> {
-        for lanes in lanes.chunks_mut(MAX_LANES) {
-            self.encrypt_batch(lanes).ok_or(SealError::Refused)?;
-            for pair in lanes.chunks_mut(2) {
-                let signed = match pair {
-                    [first, second] => self.sign_both(first, second),
-                    [lane] => self.sign(lane.sequence, lane.packet),
-                    _ => None,
-                };
-                signed.ok_or(SealError::Refused)?;
-            }
+    fn seal_batch(&self, slots: &mut [SealSlot<'_>]) -> Result<(), SealError> {
+        for slots in slots.chunks_mut(MAX_LANES) {
+            self.encrypt_batch(slots).ok_or(SealError::Refused)?;
+            self.sign_batch(slots).ok_or(SealError::Refused)?;
         }
         Ok(())
     }
@@ -140,12 +148,19 @@ impl VerifyThenDecrypt {
         ))
     }
 
-    fn verify_both(&self, first: &OpenLane<'_>, second: &OpenLane<'_>) -> Option<[bool; 2]> {
+    /// Verifies two packets, if both are there to be verified.
+    fn verify_both(
+        &self,
+        first: &mut OpenSlot<'_>,
+        second: &mut OpenSlot<'_>,
+    ) -> Option<[bool; 2]> {
         let icv_len = self.suite.icv_len();
-        let first_high = HighHalf::of(self.suite, first.sequence);
-        let second_high = HighHalf::of(self.suite, second.sequence);
-        let (first, first_icv) = split_icv(first.packet, icv_len)?;
-        let (second, second_icv) = split_icv(second.packet, icv_len)?;
+        let (first_sequence, first) = first.lane()?;
+        let (second_sequence, second) = second.lane()?;
+        let first_high = HighHalf::of(self.suite, first_sequence);
+        let second_high = HighHalf::of(self.suite, second_sequence);
+        let (first, first_icv) = split_icv(first, icv_len)?;
+        let (second, second_icv) = split_icv(second, icv_len)?;
         let messages = [
             Message {
                 packet: first,
@@ -157,6 +172,16 @@ impl VerifyThenDecrypt {
             },
         ];
         Some(self.mac.verify_both(messages, [first_icv, second_icv]))
+    }
+
+    /// Opens a packet; unless its ICV has been looked at, that too.
+    fn open_slot(&self, slot: &mut OpenSlot<'_>, verified: Option<bool>) {
+        let Some((sequence, packet)) = slot.lane() else {
+            return;
+        };
+        let verified = verified.or_else(|| self.verify(sequence, packet));
+        let outcome = self.decrypt(packet, verified);
+        slot.settle(outcome);
     }
 
     /// Decrypts a packet whose ICV has been looked at; `None` if it was too short for one.
@@ -186,23 +211,15 @@ impl Opener for VerifyThenDecrypt {
         self.decrypt(packet, verified)
     }
 
-    fn open_batch(&self, lanes: &mut [OpenLane<'_>]) {
-        for pair in lanes.chunks_mut(2) {
-            let verified = match &*pair {
+    fn open_batch(&self, slots: &mut [OpenSlot<'_>]) {
+        for pair in slots.chunks_mut(2) {
+            let verified = match pair {
                 [first, second] => self.verify_both(first, second),
                 _ => None,
             };
-            match (pair, verified) {
-                ([first, second], Some([first_verified, second_verified])) => {
-                    first.plaintext = self.decrypt(first.packet, Some(first_verified));
-                    second.plaintext = self.decrypt(second.packet, Some(second_verified));
-                }
-                // The last of an odd number, or one of the two is too short.
-                (lanes, _) => {
-                    for lane in lanes {
-                        lane.plaintext = self.open(lane.sequence, lane.packet);
-                    }
-                }
+            let mut verified = verified.into_iter().flatten();
+            for slot in pair {
+                self.open_slot(slot, verified.next());
             }
         }
     }

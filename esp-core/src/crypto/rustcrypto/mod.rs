@@ -1,10 +1,12 @@
 //! Every suite by the crates of the RustCrypto project, in safe Rust.
 
-mod aead;
 mod cbc;
+mod chacha20poly1305;
 mod cipher_mode;
 mod ctr;
 mod encrypt_then_mac;
+mod galois;
+mod gcm;
 mod gmac;
 mod hmac;
 
@@ -44,9 +46,9 @@ impl Backend for RustCrypto {
         random: &dyn SecureRandom,
     ) -> Option<Box<dyn Sealer>> {
         match suite.cipher() {
-            Cipher::AesGcm16(key) => aead::gcm_sealer(suite, key, keymat),
+            Cipher::AesGcm16(key) => gcm::sealer(suite, key, keymat),
             Cipher::AesGmac(key) => gmac::sealer(suite, key, keymat),
-            Cipher::ChaCha20Poly1305 => aead::chacha20poly1305_sealer(suite, keymat),
+            Cipher::ChaCha20Poly1305 => chacha20poly1305::sealer(suite, keymat),
             cipher @ (Cipher::Des
             | Cipher::TripleDes
             | Cipher::Null
@@ -62,9 +64,9 @@ impl Backend for RustCrypto {
 
     fn opener(&self, suite: EspSuite, keymat: &[u8]) -> Option<Box<dyn Opener>> {
         match suite.cipher() {
-            Cipher::AesGcm16(key) => aead::gcm_opener(suite, key, keymat),
+            Cipher::AesGcm16(key) => gcm::opener(suite, key, keymat),
             Cipher::AesGmac(key) => gmac::opener(suite, key, keymat),
-            Cipher::ChaCha20Poly1305 => aead::chacha20poly1305_opener(suite, keymat),
+            Cipher::ChaCha20Poly1305 => chacha20poly1305::opener(suite, keymat),
             cipher @ (Cipher::Des
             | Cipher::TripleDes
             | Cipher::Null
