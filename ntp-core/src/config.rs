@@ -53,6 +53,17 @@ pub enum SourcePort {
     },
 }
 
+/// Whether a client asks in interleaved mode, RFC 9769 section 2.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Interleaving {
+    /// Basic mode only.
+    Basic,
+    /// The server may tell when its previous reply really left, which is more exact; a server that
+    /// cannot answers in basic mode. Each sample is one poll old.
+    Interleaved,
+}
+
 /// How much of ourselves a client request tells.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
@@ -109,6 +120,7 @@ pub struct AssociationConfig {
     pub(crate) version: Version,
     pub(crate) schedule: Schedule,
     pub(crate) request_header: RequestHeader,
+    pub(crate) interleaving: Interleaving,
     pub(crate) source_port: SourcePort,
     pub(crate) key: Option<SymmetricKey>,
     pub(crate) denial: DenialPolicy,
@@ -140,6 +152,7 @@ impl AssociationConfig {
                 version: Version::V4,
                 schedule: Schedule::Rfc(crate::schedule::RfcSchedule::DEFAULT),
                 request_header: RequestHeader::Minimal,
+                interleaving: Interleaving::Basic,
                 source_port: SourcePort::Fixed,
                 key: None,
                 denial: DenialPolicy::ObeyAuthenticated,
@@ -212,6 +225,13 @@ impl AssociationConfigBuilder {
     /// How much a client request tells. Default: [`RequestHeader::Minimal`].
     pub const fn request_header(mut self, header: RequestHeader) -> Self {
         self.config.request_header = header;
+        self
+    }
+
+    /// Whether client requests ask for interleaved replies; goes with [`RequestHeader::Minimal`] only.
+    /// Default: [`Interleaving::Basic`].
+    pub const fn interleaving(mut self, interleaving: Interleaving) -> Self {
+        self.config.interleaving = interleaving;
         self
     }
 
@@ -330,6 +350,11 @@ impl AssociationConfigBuilder {
         check_schedule(&config)?;
         if config.prelude != Prelude::None && config.mode != AssociationMode::SymmetricActive {
             return Err(ConfigError::PreludeNotAllowed);
+        }
+        if config.interleaving == Interleaving::Interleaved
+            && config.request_header == RequestHeader::Full
+        {
+            return Err(ConfigError::InterleavingNotAllowed);
         }
         check_source_port(&config)?;
         if config.reply_timeout.is_zero() {

@@ -287,6 +287,9 @@ pub enum ConfigError {
     /// A burst outside client mode, where it can lock both sides up.
     #[error("bursts are for client mode only")]
     BurstNotAllowed,
+    /// Interleaved mode with full headers, whose timestamps would mean something else.
+    #[error("interleaved mode goes with minimal request headers only")]
+    InterleavingNotAllowed,
     /// A prelude outside symmetric active mode.
     #[error("a prelude belongs to symmetric active mode")]
     PreludeNotAllowed,

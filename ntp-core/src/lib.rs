@@ -100,6 +100,7 @@ pub mod system_variables;
 pub mod timestamp;
 
 mod datagram;
+mod interleave;
 mod reader;
 
 pub use crate::association::{Association, Reply};

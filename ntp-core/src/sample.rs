@@ -95,6 +95,8 @@ pub(crate) struct Conditions {
     pub(crate) precision: Precision,
     pub(crate) pivot: NtpTimestamp,
     pub(crate) max_delay: Option<Duration>,
+    /// A time of the server's clock at which the header was made.
+    pub(crate) header_time: WireTimestamp,
 }
 
 impl Sample {
@@ -105,7 +107,7 @@ impl Sample {
         now: Instant,
         conditions: Conditions,
     ) -> Result<Self, Unusable> {
-        check_header(packet)?;
+        check_header(packet, conditions.header_time)?;
         if exchange.is_stepped() {
             return Err(Unusable::ClockStepped);
         }
@@ -154,7 +156,7 @@ impl Sample {
 }
 
 /// TEST6 and TEST7 of RFC 5905 section 8.
-pub(crate) fn check_header(packet: &Packet) -> Result<(), Unusable> {
+pub(crate) fn check_header(packet: &Packet, header_time: WireTimestamp) -> Result<(), Unusable> {
     if let Some(kiss) = packet.kiss() {
         return Err(Unusable::Kiss(kiss));
     }
@@ -163,7 +165,7 @@ pub(crate) fn check_header(packet: &Packet) -> Result<(), Unusable> {
     }
     // A clock that was never set by another, as that of an orphan, has no reference time.
     let has_reference = !packet.reference_time.is_zero();
-    if has_reference && packet.transmit.since(packet.reference_time).is_negative() {
+    if has_reference && header_time.since(packet.reference_time).is_negative() {
         return Err(Unusable::ReferenceTime);
     }
     let root_distance = root_delay(packet).half() + packet.root_dispersion.to_duration();
@@ -215,7 +217,16 @@ mod tests {
         precision: Precision(-20),
         pivot: NtpTimestamp::RELEASE,
         max_delay: None,
+        header_time: WireTimestamp::ZERO,
     };
+
+    fn measured(exchange: &Exchange, conditions: Conditions) -> Result<Sample, Unusable> {
+        let conditions = Conditions {
+            header_time: exchange.t3,
+            ..conditions
+        };
+        Sample::measure(&reply(exchange.t3), exchange, now(), conditions)
+    }
 
     #[expect(clippy::disallowed_methods, reason = "any origin will do")]
     fn now() -> Instant {
@@ -226,7 +237,7 @@ mod tests {
     fn offset_and_delay_follow_the_formulas() {
         // The server is 100 s ahead, the way there takes 30 ms, the way back 10 ms.
         let exchange = exchange(0.0, 100.03, 100.04, 0.05);
-        let sample = Sample::measure(&reply(exchange.t3), &exchange, now(), CONDITIONS).unwrap();
+        let sample = measured(&exchange, CONDITIONS).unwrap();
         assert!((sample.offset.as_seconds_f64() - 100.01).abs() < 1e-6);
         assert!((sample.delay.as_seconds_f64() - 0.04).abs() < 1e-6);
         assert_eq!(exchange.round_trip().as_millis(), 40);
@@ -245,7 +256,7 @@ mod tests {
             t4: t1 + elapsed.into(),
             elapsed,
         };
-        let sample = Sample::measure(&reply(exchange.t3), &exchange, now(), CONDITIONS).unwrap();
+        let sample = measured(&exchange, CONDITIONS).unwrap();
         assert!((sample.offset.as_seconds_f64() - 2_208_988_799.99).abs() < 1e-3);
     }
 
@@ -262,7 +273,7 @@ mod tests {
             t4,
             elapsed: Duration::from_millis(500),
         };
-        let sample = Sample::measure(&reply(middle), &exchange, now(), CONDITIONS).unwrap();
+        let sample = measured(&exchange, CONDITIONS).unwrap();
         assert!(sample.offset.abs() < NtpDuration::from_nanoseconds(10));
     }
 
@@ -271,7 +282,7 @@ mod tests {
         // 64 s in the server, whose clock runs 100 ppm too fast.
         let exchange = exchange(0.0, 0.001, 64.0074, 64.002);
         assert!(exchange.delay().is_negative());
-        let sample = Sample::measure(&reply(exchange.t3), &exchange, now(), CONDITIONS).unwrap();
+        let sample = measured(&exchange, CONDITIONS).unwrap();
         assert_eq!(
             sample.delay,
             NtpDuration::from_seconds_f64(Precision(-20).as_seconds_f64())
@@ -284,14 +295,18 @@ mod tests {
         let refused = |change: fn(&mut Packet)| {
             let mut packet = good;
             change(&mut packet);
-            check_header(&packet).unwrap_err()
+            check_header(&packet, packet.transmit).unwrap_err()
         };
-        assert_eq!(check_header(&good), Ok(()));
+        assert_eq!(check_header(&good, good.transmit), Ok(()));
         let orphan = Packet {
             reference_time: WireTimestamp::ZERO,
             ..good
         };
-        assert_eq!(check_header(&orphan), Ok(()), "as ntpsec sends it");
+        assert_eq!(
+            check_header(&orphan, orphan.transmit),
+            Ok(()),
+            "as ntpsec sends it"
+        );
         assert_eq!(
             refused(|packet| packet.leap = LeapIndicator::Unsynchronised),
             Unusable::Unsynchronised
@@ -323,7 +338,7 @@ mod tests {
     fn a_step_of_the_wall_clock_spoils_the_sample() {
         let mut exchange = exchange(0.0, 0.01, 0.01, 0.02);
         exchange.t4 = exchange.t4 + NtpDuration::from_seconds(1);
-        let result = Sample::measure(&reply(exchange.t3), &exchange, now(), CONDITIONS);
+        let result = measured(&exchange, CONDITIONS);
         assert_eq!(result, Err(Unusable::ClockStepped));
     }
 
@@ -334,7 +349,7 @@ mod tests {
             max_delay: Some(Duration::from_millis(300)),
             ..CONDITIONS
         };
-        let result = Sample::measure(&reply(exchange.t3), &exchange, now(), conditions);
+        let result = measured(&exchange, conditions);
         assert_eq!(result, Err(Unusable::DelayTooLong));
     }
 }

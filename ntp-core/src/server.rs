@@ -8,6 +8,7 @@ use crate::access::{Access, AccessList};
 use crate::crypto::{SecureRandom, random_u64};
 use crate::datagram::{Datagram, Transmit};
 use crate::error::{AuthenticationError, DecodeError, Refusal};
+use crate::interleave::TransmitTimes;
 use crate::kiss::KissCode;
 use crate::mac::{KeyId, KeyTable, SymmetricKey};
 use crate::message::{Authenticator, Encoded, Message};
@@ -38,6 +39,7 @@ pub struct ServerConfig {
     access: AccessList,
     rate_limit: Option<RateLimit>,
     unauthentic: UnauthenticPolicy,
+    interleaved_replies: Option<u32>,
 }
 
 impl ServerConfig {
@@ -69,10 +71,76 @@ impl ServerConfig {
         self
     }
 
+    /// Answers clients that ask for it in interleaved mode (RFC 9769 section 2), and remembers for that when the last
+    /// so many replies left, 16 octets each. Default: basic mode only.
+    pub const fn interleaved(mut self, replies: u32) -> Self {
+        self.interleaved_replies = Some(replies);
+        self
+    }
+
     /// What an unauthentic request is worth. Default: nothing.
     pub const fn unauthentic(mut self, policy: UnauthenticPolicy) -> Self {
         self.unauthentic = policy;
         self
+    }
+}
+
+impl ServerConfig {
+    fn decide(
+        &self,
+        verdict: Verdict,
+        request: &Datagram<'_>,
+        message: &Message<'_>,
+    ) -> Result<Answer<'_>, Refusal> {
+        let access = self.access.access(request.source.ip());
+        if access == Access::Ignore {
+            return Err(Refusal::AccessDenied);
+        }
+        if verdict == Verdict::Drop {
+            return Err(Refusal::RateLimited);
+        }
+        let key = match self.authenticate(message) {
+            Ok(key) => key,
+            Err(AuthenticationError::Missing) if access != Access::ServeAuthenticated => None,
+            Err(error) => return self.refuse_unauthentic(message, error),
+        };
+        Ok(match (verdict, access) {
+            (Verdict::Serve, Access::Deny) => Answer::Kiss(KissCode::DENY, key),
+            (Verdict::Serve, Access::Restrict) => Answer::Kiss(KissCode::RSTR, key),
+            (Verdict::Serve, _) => Answer::Time(key),
+            (Verdict::Kiss | Verdict::Drop, _) => Answer::Kiss(KissCode::RATE, key),
+        })
+    }
+
+    /// The key that a request was made with.
+    fn authenticate(
+        &self,
+        message: &Message<'_>,
+    ) -> Result<Option<&SymmetricKey>, AuthenticationError> {
+        match message.authenticator() {
+            Authenticator::None => Err(AuthenticationError::Missing),
+            Authenticator::CryptoNak => Err(AuthenticationError::CryptoNak),
+            Authenticator::Mac { key: got, .. } => {
+                let key = self
+                    .keys
+                    .get(got)
+                    .ok_or(AuthenticationError::WrongKey { got })?;
+                message.verify(key).map(|()| Some(key))
+            }
+        }
+    }
+
+    /// A crypto-NAK is an answer to a false code only: to anything shorter it would be longer than the request.
+    fn refuse_unauthentic(
+        &self,
+        message: &Message<'_>,
+        error: AuthenticationError,
+    ) -> Result<Answer<'_>, Refusal> {
+        match (self.unauthentic, message.authenticator()) {
+            (UnauthenticPolicy::CryptoNak, Authenticator::Mac { .. }) => Ok(Answer::CryptoNak),
+            (UnauthenticPolicy::CryptoNak, Authenticator::None | Authenticator::CryptoNak)
+            | (UnauthenticPolicy::Ignore, _) => Err(error.into()),
+        }
     }
 }
 
@@ -84,6 +152,7 @@ impl ServerConfig {
 pub struct Server {
     config: ServerConfig,
     limiter: Option<RateLimiter>,
+    transmit_times: Option<TransmitTimes>,
     system: SystemVariables,
     latest: Instant,
     stats: ServerStats,
@@ -95,6 +164,8 @@ pub struct Server {
 pub struct ServerStats {
     /// Requests answered with the time.
     pub answered: u64,
+    /// Of these, in interleaved mode.
+    pub interleaved: u64,
     /// Requests answered with a kiss code.
     pub kissed: u64,
     /// Requests answered with a crypto-NAK.
@@ -135,6 +206,7 @@ impl Server {
             .map(|limit| RateLimiter::new(&limit, random_u64(random), now));
         Self {
             limiter,
+            transmit_times: config.interleaved_replies.map(TransmitTimes::new),
             config,
             system: SystemVariables::UNSYNCHRONISED,
             latest: now,
@@ -192,6 +264,18 @@ impl Server {
         Ok(reply.len())
     }
 
+    /// Tells when a reply really left, for interleaved mode; without it, the `wall_transmit` of the reply stands.
+    pub fn note_transmitted(&mut self, reply: &[u8], wall: NtpTimestamp) {
+        let Some(times) = &mut self.transmit_times else {
+            return;
+        };
+        if let Ok(reply) = Packet::decode(reply)
+            && times.transmit(reply.receive).is_some()
+        {
+            times.remember(reply.receive, wall.wire());
+        }
+    }
+
     /// Counters.
     #[must_use]
     pub const fn stats(&self) -> &ServerStats {
@@ -227,103 +311,77 @@ impl Server {
         let verdict = self.limiter.as_mut().map_or(Verdict::Serve, |limiter| {
             limiter.admit(times.now, request.source.ip())
         });
-        let answer = self.decide(verdict, request, &message)?;
+        let answer = self.config.decide(verdict, request, &message)?;
         Ok(match answer {
-            Answer::Time(key) => (
-                Counted::Time,
-                Encoded::reply(&self.reply(packet, times), key, &message),
-            ),
+            Answer::Time(key) => {
+                let mut reply = reply(&self.system, packet, times);
+                let is_interleaved = self
+                    .transmit_times
+                    .as_mut()
+                    .is_some_and(|times| interleave(times, packet, &mut reply));
+                let counted = if is_interleaved {
+                    Counted::Interleaved
+                } else {
+                    Counted::Time
+                };
+                (counted, Encoded::reply(&reply, key, &message))
+            }
             Answer::Kiss(code, key) => (
                 Counted::Kiss,
                 Encoded::reply(&kiss(packet, code), key, &message),
             ),
             Answer::CryptoNak => (
                 Counted::Nak,
-                Encoded::crypto_nak(&self.reply(packet, times)),
+                Encoded::crypto_nak(&reply(&self.system, packet, times)),
             ),
         })
     }
+}
 
-    fn decide(
-        &self,
-        verdict: Verdict,
-        request: &Datagram<'_>,
-        message: &Message<'_>,
-    ) -> Result<Answer<'_>, Refusal> {
-        let access = self.config.access.access(request.source.ip());
-        if access == Access::Ignore {
-            return Err(Refusal::AccessDenied);
-        }
-        if verdict == Verdict::Drop {
-            return Err(Refusal::RateLimited);
-        }
-        let key = match self.authenticate(message) {
-            Ok(key) => key,
-            Err(AuthenticationError::Missing) if access != Access::ServeAuthenticated => None,
-            Err(error) => return self.refuse_unauthentic(message, error),
-        };
-        Ok(match (verdict, access) {
-            (Verdict::Serve, Access::Deny) => Answer::Kiss(KissCode::DENY, key),
-            (Verdict::Serve, Access::Restrict) => Answer::Kiss(KissCode::RSTR, key),
-            (Verdict::Serve, _) => Answer::Time(key),
-            (Verdict::Kiss | Verdict::Drop, _) => Answer::Kiss(KissCode::RATE, key),
-        })
-    }
+/// A reply in basic mode.
+fn reply(system: &SystemVariables, request: &Packet, times: Times) -> Packet {
+    let mut reply = Packet::new(request.version, reply_mode(request.mode));
+    system.describe(&mut reply, times.now, times.receive);
+    reply.poll = request.poll;
+    reply.origin = request.transmit;
+    reply.receive = times.receive.wire();
+    reply.transmit = times.transmit.wire();
+    reply
+}
 
-    /// The key that a request was made with.
-    fn authenticate(
-        &self,
-        message: &Message<'_>,
-    ) -> Result<Option<&SymmetricKey>, AuthenticationError> {
-        match message.authenticator() {
-            Authenticator::None => Err(AuthenticationError::Missing),
-            Authenticator::CryptoNak => Err(AuthenticationError::CryptoNak),
-            Authenticator::Mac { key: got, .. } => {
-                let key = self
-                    .config
-                    .keys
-                    .get(got)
-                    .ok_or(AuthenticationError::WrongKey { got })?;
-                message.verify(key).map(|()| Some(key))
-            }
-        }
+/// Turns a reply into one of interleaved mode, if the request asks for that and the reply before it is still
+/// known: it tells when *that* one left, and is matched by the request's receive timestamp. RFC 9769 section 2.
+fn interleave(times: &mut TransmitTimes, request: &Packet, reply: &mut Packet) -> bool {
+    if request.mode != Mode::Client {
+        return false;
     }
-
-    /// A crypto-NAK is an answer to a false code only: to anything shorter it would be longer than the request.
-    fn refuse_unauthentic(
-        &self,
-        message: &Message<'_>,
-        error: AuthenticationError,
-    ) -> Result<Answer<'_>, Refusal> {
-        match (self.config.unauthentic, message.authenticator()) {
-            (UnauthenticPolicy::CryptoNak, Authenticator::Mac { .. }) => Ok(Answer::CryptoNak),
-            (UnauthenticPolicy::CryptoNak, Authenticator::None | Authenticator::CryptoNak)
-            | (UnauthenticPolicy::Ignore, _) => Err(error.into()),
-        }
+    reply.receive = times.unique(reply.receive);
+    let transmit = reply.transmit;
+    let asks = !request.origin.is_zero() && request.receive != request.transmit;
+    let previous = times.transmit(request.origin).filter(|_| asks);
+    if let Some(previous) = previous {
+        reply.origin = request.receive;
+        reply.transmit = previous;
     }
-
-    fn reply(&self, request: &Packet, times: Times) -> Packet {
-        let mut reply = Packet::new(request.version, reply_mode(request.mode));
-        self.system.describe(&mut reply, times.now, times.receive);
-        reply.poll = request.poll;
-        reply.origin = request.transmit;
-        reply.receive = times.receive.wire();
-        reply.transmit = times.transmit.wire();
-        reply
-    }
+    times.remember(reply.receive, transmit);
+    previous.is_some()
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Counted {
     Time,
+    Interleaved,
     Kiss,
     Nak,
 }
 
 impl ServerStats {
     const fn count(&mut self, result: &Result<(Counted, Encoded), Refusal>) {
+        if matches!(result, Ok((Counted::Interleaved, _))) {
+            self.interleaved += 1;
+        }
         let counter = match result {
-            Ok((Counted::Time, _)) => &mut self.answered,
+            Ok((Counted::Time | Counted::Interleaved, _)) => &mut self.answered,
             Ok((Counted::Kiss, _)) => &mut self.kissed,
             Ok((Counted::Nak, _)) => &mut self.naks,
             Err(Refusal::Malformed(_) | Refusal::ShortBuffer { .. }) => &mut self.malformed,

@@ -15,6 +15,8 @@ pub struct Stats {
     pub answers: u64,
     /// Answers that were measurements.
     pub samples: u64,
+    /// Answers in interleaved mode.
+    pub interleaved: u64,
     /// Dropped: not NTP.
     pub malformed: u64,
     /// Dropped: another's address or mode.

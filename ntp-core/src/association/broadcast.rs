@@ -123,7 +123,7 @@ impl Association {
         match client.delay {
             DelayState::Known(delay) => {
                 self.expect_broadcast(now, poll);
-                check_header(packet)?;
+                check_header(packet, packet.transmit)?;
                 Ok(self.broadcast_sample(now, wall, packet, delay))
             }
             DelayState::Volley { .. } => Err(Unusable::DelayUnknown),

@@ -3,8 +3,9 @@
 
 use std::time::Instant;
 
+use super::requests::{Interleaved, Previous};
 use super::{Association, Matched, Role};
-use crate::config::{Purpose, RequestHeader, SourcePort};
+use crate::config::{Interleaving, Purpose, RequestHeader, SourcePort};
 use crate::crypto::random_u64;
 use crate::datagram::Datagram;
 use crate::error::{AuthenticationError, Rejection};
@@ -13,6 +14,8 @@ use crate::packet::{Mode, Packet};
 use crate::poll_interval::Precision;
 use crate::timestamp::{NtpTimestamp, WireTimestamp};
 
+/// After this many unanswered requests the server has forgotten what it would tell in interleaved mode.
+const MAX_INTERLEAVED_LOSSES: usize = 4;
 /// The precision that minimal requests claim, so that they tell nothing.
 const UNTOLD_PRECISION: Precision = Precision(32);
 
@@ -25,6 +28,10 @@ impl Association {
             RequestHeader::Minimal => {
                 packet.precision = UNTOLD_PRECISION;
                 packet.transmit = self.nonce();
+                if let Some(previous) = self.previous_to_complete() {
+                    packet.origin = previous.t2;
+                    packet.receive = self.nonce();
+                }
             }
             RequestHeader::Full => {
                 self.system.describe(&mut packet, now, wall);
@@ -74,6 +81,25 @@ impl Association {
             (None, Authenticator::CryptoNak) => Err(AuthenticationError::CryptoNak.into()),
             (None, _) => Ok(false),
         }
+    }
+
+    /// The exchange that the next answer may complete in interleaved mode.
+    fn previous_to_complete(&self) -> Option<Previous> {
+        let is_wanted = self.config.interleaving == Interleaving::Interleaved;
+        let is_recent = self.requests.unanswered() < MAX_INTERLEAVED_LOSSES;
+        self.previous.filter(|_| is_wanted && is_recent)
+    }
+
+    /// What makes a packet that is about to be sent an interleaved request, if it is one.
+    pub(super) fn interleaved(&self, packet: &Packet) -> Option<Interleaved> {
+        if packet.mode != Mode::Client {
+            return None;
+        }
+        let previous = self.previous_to_complete()?;
+        Some(Interleaved {
+            origin: packet.receive,
+            previous,
+        })
     }
 
     /// A random transmit timestamp: unpredictable, and never zero.

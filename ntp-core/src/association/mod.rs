@@ -19,7 +19,7 @@ pub use self::dispatch::{Verdict, dispatch};
 
 use self::broadcast::BroadcastClient;
 use self::poller::Poller;
-use self::requests::{Request, Requests};
+use self::requests::{Previous, Request, Requests};
 use self::symmetric::{Origin, Symmetric};
 use crate::config::{AssociationConfig, AssociationMode, DenialPolicy, Kick, Purpose, SourcePort};
 use crate::crypto::SecureRandom;
@@ -33,7 +33,7 @@ use crate::message::{Encoded, Message};
 use crate::packet::{Mode, Packet, Stratum};
 use crate::reach::Reach;
 use crate::ref_id::ReferenceId;
-use crate::sample::{Conditions, DRIFT, Exchange, Sample, check_header};
+use crate::sample::{Conditions, DRIFT, Sample};
 use crate::schedule::uniform;
 use crate::select::{Candidate, MAX_DISTANCE};
 use crate::stats::Stats;
@@ -108,6 +108,8 @@ pub struct Association {
     role: Role,
     requests: Requests,
     last_heard: Option<Echo>,
+    /// The last exchange in client mode, which an interleaved answer may complete more exactly.
+    previous: Option<Previous>,
     path_reach: Reach,
     reach: Reach,
     filter: ClockFilter,
@@ -148,6 +150,7 @@ impl Association {
             latest: now,
             requests: Requests::default(),
             last_heard: None,
+            previous: None,
             path_reach: Reach::default(),
             reach: Reach::default(),
             filter: ClockFilter::new(now, config.precision),
@@ -364,6 +367,7 @@ impl Association {
     pub fn clear_samples(&mut self, now: Instant) {
         let now = self.advance(now);
         self.filter.clear(now);
+        self.previous = None;
         self.requests.clear();
     }
 
@@ -500,20 +504,25 @@ impl Association {
             request,
             authenticated,
         } = matched;
-        let exchange = Exchange {
+        let current = Previous {
             t1: request.wall,
             t2: packet.receive,
-            t3: packet.transmit,
             t4: wall,
-            elapsed: now.saturating_duration_since(request.at),
+            sent_at: request.at,
+            received_at: now,
+            purpose: request.purpose,
         };
+        // An interleaved answer completes the exchange before, any other its own.
+        let completed = request.completes(packet.origin).copied();
+        self.stats.interleaved += u64::from(completed.is_some());
+        self.previous = (packet.mode == Mode::Server && packet.kiss().is_none()).then_some(current);
         self.requests.mark_answered(request.origin);
         self.last_heard = Some(Echo {
             transmit: packet.transmit,
             received: wall.wire(),
         });
         self.mark_path();
-        let outcome = self.judge(now, packet, &request, &exchange);
+        let outcome = self.judge(packet, completed.unwrap_or(current), completed.is_some());
         self.note_clock(packet);
         match &outcome {
             Ok(sample) => {
@@ -523,10 +532,9 @@ impl Association {
             Err(Unusable::Kiss(code)) => self.note_kiss(now, packet, *code, authenticated),
             Err(_) => {}
         }
-        let rtt = if packet.kiss().is_some() {
-            exchange.elapsed
-        } else {
-            exchange.round_trip()
+        let rtt = match completed {
+            None if packet.kiss().is_none() => current.exchange(packet.transmit).round_trip(),
+            _ => now.saturating_duration_since(request.at),
         };
         Reply {
             path: true,
@@ -536,26 +544,33 @@ impl Association {
         }
     }
 
-    /// Makes a sample of an answer, or says why it is none. A kiss is heard whatever the request was for.
+    /// Makes a sample of an answer and the exchange that it completes, or says why it is none.
     fn judge(
         &self,
-        now: Instant,
         packet: &Packet,
-        request: &Request,
-        exchange: &Exchange,
+        completed: Previous,
+        is_interleaved: bool,
     ) -> Result<Sample, Unusable> {
-        if let Err(kiss @ Unusable::Kiss(_)) = check_header(packet) {
-            return Err(kiss);
+        // A kiss is heard whatever the request was for.
+        if let Some(code) = packet.kiss() {
+            return Err(Unusable::Kiss(code));
         }
-        if request.purpose == Purpose::Trigger {
+        if completed.purpose == Purpose::Trigger {
             return Err(Unusable::Trigger);
         }
         let conditions = Conditions {
             precision: self.config.precision,
             pivot: self.config.pivot,
             max_delay: self.config.max_delay,
+            // The transmit timestamp of an interleaved answer is older than its header.
+            header_time: if is_interleaved {
+                packet.receive
+            } else {
+                packet.transmit
+            },
         };
-        Sample::measure(packet, exchange, now, conditions)
+        let exchange = completed.exchange(packet.transmit);
+        Sample::measure(packet, &exchange, completed.received_at, conditions)
     }
 
     fn take_sample(&mut self, now: Instant, sample: Sample) {
@@ -675,6 +690,7 @@ impl Association {
                 purpose,
                 source_port,
                 answered: false,
+                interleaved: self.interleaved(packet),
             });
             let was_reachable = self.path_reach.is_reachable();
             self.path_reach.poll();

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::config::Purpose;
 use crate::packet::Mode;
+use crate::sample::Exchange;
 use crate::timestamp::{NtpTimestamp, WireTimestamp};
 
 /// Packets that can be answered at the same time. More than one, because a path that is just coming up
@@ -24,6 +25,49 @@ pub(crate) struct Request {
     pub(crate) purpose: Purpose,
     pub(crate) source_port: u16,
     pub(crate) answered: bool,
+    /// The other origin that the answer may carry: in interleaved mode, to complete the exchange before.
+    pub(crate) interleaved: Option<Interleaved>,
+}
+
+/// An interleaved request: what completes the exchange before it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Interleaved {
+    /// The request's receive timestamp, a nonce.
+    pub(crate) origin: WireTimestamp,
+    pub(crate) previous: Previous,
+}
+
+/// An exchange that went before, complete but for the time when the reply really left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Previous {
+    pub(crate) t1: NtpTimestamp,
+    pub(crate) t2: WireTimestamp,
+    pub(crate) t4: NtpTimestamp,
+    pub(crate) sent_at: Instant,
+    pub(crate) received_at: Instant,
+    pub(crate) purpose: Purpose,
+}
+
+impl Previous {
+    /// The whole exchange, once it is known when the reply left.
+    pub(crate) fn exchange(&self, t3: WireTimestamp) -> Exchange {
+        let elapsed = self.received_at.saturating_duration_since(self.sent_at);
+        Exchange {
+            t1: self.t1,
+            t2: self.t2,
+            t3,
+            t4: self.t4,
+            elapsed,
+        }
+    }
+}
+
+impl Request {
+    /// What an interleaved answer with that origin completes.
+    pub(crate) fn completes(&self, origin: WireTimestamp) -> Option<&Previous> {
+        let interleaved = self.interleaved.as_ref()?;
+        (interleaved.origin == origin).then_some(&interleaved.previous)
+    }
 }
 
 /// The last few packets of ours, newest first.
@@ -43,9 +87,10 @@ impl Requests {
         if origin.is_zero() {
             return None;
         }
-        self.open
-            .iter()
-            .find(|request| request.mode == mode && request.origin == origin)
+        self.open.iter().find(|request| {
+            request.mode == mode
+                && (request.origin == origin || request.completes(origin).is_some())
+        })
     }
 
     /// As [`find`](Self::find), for requests that go out of date.
@@ -68,6 +113,14 @@ impl Requests {
         {
             request.answered = true;
         }
+    }
+
+    /// How many requests in a row, up to the newest, have not been answered.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.open
+            .iter()
+            .take_while(|request| !request.answered)
+            .count()
     }
 
     pub(crate) fn clear(&mut self) {
