@@ -24,7 +24,7 @@ const READ: Duration = Duration::from_secs(2);
 /// path is dead for some time, 7 the same and the link says so, 8 another address, 9 a black hole, 10 the clock steps, 11
 /// the link becomes bad, 12 it becomes good, 13 the hub reads once a second, 14 the branch chatters.
 ///
-/// The model: time without a fault on a good link makes every pair readable, at the latest after [`QUIET`]; so it must be
+/// The model: time without a fault on a good link makes every pair readable, at the latest after `QUIET`; so it must be
 /// at each such moment, and at the end.
 pub fn world(octets: &[u8]) {
     let mut steps = Steps::new(octets);
