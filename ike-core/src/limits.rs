@@ -38,6 +38,9 @@ pub(crate) const INBOUND_SAS_PER_PAIR: usize = 2;
 /// Quick modes that a peer may have open with us as the responder, beyond one per pair.
 pub(crate) const SPARE_QUICK_MODES: usize = 2;
 
+/// How often a quick mode of ours is begun anew because the peer could not read a repeated message.
+pub(crate) const QUICK_MODE_RESTARTS: u8 = 3;
+
 /// Finished quick modes that are remembered to answer a repeated message 2.
 pub(crate) const FINISHED_QUICK_MODES: usize = 16;
 

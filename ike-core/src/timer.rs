@@ -132,14 +132,10 @@ impl Peer {
             return;
         };
         if let State::AwaitingHash2(awaiting) = &exchange.state
-            && Some(exchange.isakmp) != newest
+            && (Some(exchange.isakmp) != newest || awaiting.is_stuck())
         {
-            // The peer may have given up the older ISAKMP SA already.
-            let (pair, id) = (awaiting.pair(), exchange.message_id);
-            self.drop_exchanges(context, |exchange| exchange.message_id == id);
-            if self.start_quick_mode(context, pair).is_err() {
-                self.report_quick_mode_failure(context, Some(pair), QuickModeError::IsakmpSaLost);
-            }
+            // The peer may have given up the older ISAKMP SA already, or cannot follow.
+            self.begin_anew(context, position);
             return;
         }
         let due = match &mut exchange.state {
@@ -164,6 +160,27 @@ impl Peer {
                 }
             }
             Due::GiveUp => self.give_up(context, position),
+        }
+    }
+
+    fn begin_anew(&mut self, context: &mut Context<'_>, position: usize) {
+        let Some(exchange) = self.exchanges.get(position) else {
+            return;
+        };
+        let State::AwaitingHash2(awaiting) = &exchange.state else {
+            return;
+        };
+        let (pair, restarts, id) = (awaiting.pair(), awaiting.restarts, exchange.message_id);
+        self.drop_exchanges(context, |exchange| exchange.message_id == id);
+        if self.start_quick_mode(context, pair).is_err() {
+            self.report_quick_mode_failure(context, Some(pair), QuickModeError::IsakmpSaLost);
+        }
+        if let Some(State::AwaitingHash2(begun)) = self
+            .exchanges
+            .last_mut()
+            .map(|exchange| &mut exchange.state)
+        {
+            begun.restarts = restarts.saturating_add(1);
         }
     }
 

@@ -10,6 +10,7 @@ use crate::crypto::{Iv, PrivateValue};
 use crate::error::{DatagramError, QuickModeError};
 use crate::isakmp_sa::{Fingerprint, IsakmpSa};
 use crate::lifetime::Lifetimes;
+use crate::limits::QUICK_MODE_RESTARTS;
 use crate::message_id::MessageId;
 use crate::phase_one::NONCE_LEN;
 use crate::retransmit::Retransmit;
@@ -36,6 +37,8 @@ pub(crate) struct AwaitingHash2 {
     pub(crate) retransmit: Retransmit,
     /// Why this will fail, as far as authenticated messages that name no exchange let us guess.
     pub(crate) suspicion: Option<QuickModeError>,
+    /// How often the negotiation was begun anew under another Message ID.
+    pub(crate) restarts: u8,
 }
 
 /// A message 2 that is authentic and fits the offer.
@@ -113,6 +116,7 @@ impl AwaitingHash2 {
             iv,
             retransmit,
             suspicion: None,
+            restarts: 0,
         };
         Some((id, awaiting))
     }
@@ -123,6 +127,13 @@ impl AwaitingHash2 {
 
     pub(crate) fn inbound_spi(&self) -> Spi {
         self.inbound_spi
+    }
+
+    /// Whether to begin anew rather than to repeat message 1: the peer, authentically, could not read the repetition.
+    /// Some take it for a new message and are lost in their chain of IVs.
+    pub(crate) fn is_stuck(&self) -> bool {
+        let unreadable = matches!(self.suspicion, Some(QuickModeError::RefusedByPeer { .. }));
+        unreadable && self.restarts < QUICK_MODE_RESTARTS
     }
 
     /// Checks message 2 and changes nothing.

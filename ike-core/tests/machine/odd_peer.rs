@@ -900,3 +900,53 @@ fn drafts_of_nat_traversal_are_spoken_with_peers_that_know_nothing_newer() {
         "no NAT-D, no NAT"
     );
 }
+
+#[test]
+fn a_hub_that_cannot_read_a_repeated_message_gets_a_new_one() {
+    let odd = OddResponder {
+        vendor_ids: Vec::new(),
+        life: secs(3600),
+        transform_number: 1,
+    };
+    let mut world = World::new();
+    let session = odd.answer(&mut world);
+    // Its answer to this one is lost.
+    let first = world.branch.poll_transmit().unwrap();
+    let id = |message: &[u8]| Message::decode(message).unwrap().header().message_id();
+    let repeated = loop {
+        while world.branch.poll_event().is_some() {}
+        world.now = world.branch.poll_timeout().unwrap();
+        world.branch.handle_timeout(world.now);
+        if let Some(sent) = world.branch.poll_transmit()
+            && sent.contents.len() == first.contents.len()
+        {
+            break sent;
+        }
+    };
+    assert_eq!(id(&repeated.contents), id(&first.contents));
+    let mut payloads = PayloadChain::new();
+    payloads.push(
+        PayloadType::NOTIFICATION,
+        &notification(NotifyType::PAYLOAD_MALFORMED),
+    );
+    let (message, _) = session.sealed_with_hash(ExchangeType::INFORMATIONAL, 0x99, payloads);
+    let (source, destination) = clear_message_to(&world, Side::Branch);
+    assert_eq!(
+        world.deliver(Side::Branch, source, destination, &message),
+        Ok(())
+    );
+    assert!(
+        world.branch.poll_transmit().is_none(),
+        "its answer may still be under way"
+    );
+    world.now = world.branch.poll_timeout().unwrap();
+    world.branch.handle_timeout(world.now);
+    let sa_before = world.sas(Side::Branch).len();
+    odd.answer_quick_mode(&mut world, &session, 0, 4096, &subnet(10, 61, 1));
+    assert_eq!(
+        (sa_before, world.current(Side::Branch).len()),
+        (0, 1),
+        "{}",
+        world.story()
+    );
+}
