@@ -444,6 +444,13 @@ impl System {
         self.transmits.pop_front()
     }
 
+    /// Tells when a packet really left, see [`Server::note_transmitted`]. Of use for replies only.
+    pub fn note_transmitted(&mut self, packet: &Transmit, wall: NtpTimestamp) {
+        if let Some(server) = &mut self.server {
+            server.note_transmitted(&packet.contents, wall);
+        }
+    }
+
     /// The next event.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<SystemEvent> {

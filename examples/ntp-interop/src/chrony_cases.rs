@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context, Result, bail};
-use ntp_core::config::{AssociationConfigBuilder, Prelude};
+use ntp_core::config::{AssociationConfigBuilder, Interleaving, Prelude};
 use ntp_core::crypto::rustcrypto::provider;
 use ntp_core::mac::{KeyId, KeyTable, MacKind, SymmetricKey};
 use ntp_core::schedule::{Burst, FixedSchedule, RfcSchedule, Spread};
@@ -54,6 +54,7 @@ pub const CASES: &[Case] = &[
         client(Some(6), Version::V4)
     }),
     case("our client asks chronyd: over IPv6", client_over_ipv6),
+    case("our client asks chronyd: interleaved", interleaved_client),
     case("our client asks chronyd: a burst of four", burst),
     case(
         "our client asks chronyd: with a wrong key, in vain",
@@ -86,6 +87,12 @@ pub const CASES: &[Case] = &[
         "chronyd asks our server: interleaved, answered in basic mode",
         || server(None, "xleave"),
     ),
+    case("chronyd asks our server: interleaved", || {
+        interleaved_server(None)
+    }),
+    case("chronyd asks our server: interleaved, AES-128-CMAC", || {
+        interleaved_server(Some(3))
+    }),
     case("chronyd asks our server: MD5", || server(Some(1), "")),
     case("chronyd asks our server: SHA-1", || server(Some(2), "")),
     case("chronyd asks our server: AES-128-CMAC", || {
@@ -139,6 +146,21 @@ fn client_over_ipv6() -> Result<String> {
     let builder = AssociationConfig::builder(host.local, chrony.address);
     host.add(finish(builder.schedule(every(100)), None)?)?;
     measured(&mut host, &chrony)
+}
+
+fn interleaved_client() -> Result<String> {
+    let chrony = Chrony::start(SERVING)?;
+    let mut host = Host::on_loopback(SystemConfig::new())?;
+    let builder = AssociationConfig::builder(host.local, chrony.address)
+        .interleaving(Interleaving::Interleaved);
+    let id = host.add(finish(builder.schedule(every(100)), None)?)?;
+    let detail = measured(&mut host, &chrony)?;
+    let answers = host
+        .system
+        .association(id)
+        .map_or(0, |association| association.stats().interleaved);
+    ensure(4 < answers, || format!("{answers} interleaved answers"))?;
+    Ok(format!("{detail}; {answers} interleaved answers"))
 }
 
 fn burst() -> Result<String> {
@@ -255,12 +277,34 @@ fn prelude() -> Result<String> {
 
 /// Our server with chronyd's keys.
 fn serving() -> Result<SystemConfig> {
+    Ok(SystemConfig::new().server(keyed_server()?))
+}
+
+fn keyed_server() -> Result<ServerConfig> {
     let keys = KeyTable::from_key_file(KEYS, &provider())?;
-    Ok(SystemConfig::new().server(ServerConfig::new().keys(keys)))
+    Ok(ServerConfig::new().keys(keys))
+}
+
+fn interleaved_server(key: Option<u32>) -> Result<String> {
+    let config = SystemConfig::new().server(keyed_server()?.interleaved(64));
+    let mut host = Host::on_loopback(config)?;
+    let (_chrony, detail) = serve(&mut host, key, "xleave")?;
+    host.run(Duration::from_secs(3), |_| false)?;
+    let answers = host
+        .system
+        .server()
+        .map_or(0, |server| server.stats().interleaved);
+    ensure(2 < answers, || format!("{answers} interleaved answers"))?;
+    Ok(format!("{detail}; {answers} interleaved answers"))
 }
 
 fn server(key: Option<u32>, options: &str) -> Result<String> {
-    let mut host = Host::on_loopback(serving()?)?;
+    let (_, detail) = serve(&mut Host::on_loopback(serving()?)?, key, options)?;
+    Ok(detail)
+}
+
+/// Has chronyd ask our server.
+fn serve(host: &mut Host, key: Option<u32>, options: &str) -> Result<(Chrony, String)> {
     host.system.set_system(SystemVariables::local(Stratum(4)));
     let option = key.map_or_else(String::new, |key| format!("key {key}"));
     let source = format!(
@@ -268,7 +312,8 @@ fn server(key: Option<u32>, options: &str) -> Result<String> {
         host.local.port()
     );
     let chrony = Chrony::start(&source)?;
-    reported(&mut host, &chrony)
+    let detail = reported(host, &chrony)?;
+    Ok((chrony, detail))
 }
 
 fn server_with_wrong_key() -> Result<String> {

@@ -122,7 +122,9 @@ impl Host {
                 .context("our own packet")?
                 .mode;
             self.sent.push((Instant::now(), mode));
-            match self.socket.send_to(&packet.contents, packet.destination) {
+            let sent = self.socket.send_to(&packet.contents, packet.destination);
+            self.system.note_transmitted(&packet, Self::wall());
+            match sent {
                 // As lost on the wire: the daemon is not there yet, or not any more.
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
                 sent => drop(sent.with_context(|| format!("sending to {}", packet.destination))?),
