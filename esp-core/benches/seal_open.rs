@@ -41,15 +41,17 @@ fn main() {
     println!(
         "ratio and difference are to the bare cipher of the same backend; GB/s of inner packets"
     );
-    let mut backends = vec![("rustcrypto", rustcrypto::provider())];
-    #[cfg(feature = "ring")]
-    backends.push((
-        "ring",
-        CryptoProvider {
-            backends: &[&esp_core::crypto::ring::Ring],
-            ..rustcrypto::provider()
-        },
-    ));
+    let backends = [
+        ("rustcrypto", rustcrypto::provider()),
+        #[cfg(feature = "ring")]
+        (
+            "ring",
+            CryptoProvider {
+                backends: &[&esp_core::crypto::ring::Ring],
+                ..rustcrypto::provider()
+            },
+        ),
+    ];
     for (backend, provider) in &backends {
         println!();
         println!(

@@ -3,7 +3,8 @@
 /// UDP port of IKE and ESP behind address translation, RFC 3948 section 2.1.
 pub const NAT_TRAVERSAL_PORT: u16 = 4500;
 
-/// What precedes an IKE message on [`NAT_TRAVERSAL_PORT`], RFC 3948 section 2.2: where ESP has its SPI.
+/// What precedes an IKE message on [`NAT_TRAVERSAL_PORT`], RFC 3948 section 2.2: where ESP has its
+/// SPI.
 pub const NON_ESP_MARKER: [u8; 4] = [0; 4];
 
 /// The one octet that keeps an address translator's mapping alive, RFC 3948 section 2.3.

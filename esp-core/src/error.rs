@@ -124,7 +124,8 @@ pub enum SealError {
     /// The buffer has too little room before or behind the packet.
     #[error("buffer too short, {needed} octets needed")]
     BufferTooShort {
-        /// Octets that the whole ESP packet takes, or the room that is missing before the packet makes up.
+        /// Octets that the whole ESP packet takes, or the room that is missing before the packet
+        /// makes up.
         needed: usize,
     },
     /// The range of the packet is not within the buffer.
@@ -224,7 +225,8 @@ pub enum IpError {
         /// What is there.
         available: usize,
     },
-    /// More IPv6 extension headers than [`MAX_EXTENSION_HEADERS`](crate::ip::MAX_EXTENSION_HEADERS).
+    /// More IPv6 extension headers than
+    /// [`MAX_EXTENSION_HEADERS`](crate::ip::MAX_EXTENSION_HEADERS).
     #[error("too many extension headers")]
     TooManyExtensionHeaders,
     /// It carries another protocol.
@@ -281,7 +283,8 @@ pub enum IcmpError {
 }
 
 impl OpenError {
-    /// The SPI that a [`WrongSpi`](Self::WrongSpi) packet carries, if it is one that may name an SA.
+    /// The SPI that a [`WrongSpi`](Self::WrongSpi) packet carries, if it is one that may name an
+    /// SA.
     #[must_use]
     pub fn foreign_spi(&self) -> Option<Spi> {
         match *self {

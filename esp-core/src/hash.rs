@@ -1,7 +1,8 @@
 //! The hash of the look-up tables: two multiplications instead of SipHash.
 //!
-//! Its keys are selectors and SPIs, which come from the configuration and from our own random numbers; a stranger can look
-//! up what he likes but add nothing, so that a hash with a secret would protect nothing.
+//! Its keys are selectors and SPIs, which come from the configuration and from our own random
+//! numbers; a stranger can look up what he likes but add nothing, so that a hash with a secret
+//! would protect nothing.
 
 use core::hash::{BuildHasher, Hasher};
 

@@ -7,7 +7,8 @@ use crate::spi::Spi;
 
 /// Inbound SAs, or whatever the embedder keeps for one, by SPI.
 ///
-/// We choose our own SPIs, so that the SPI alone names an SA whatever address its packets come from (RFC 4301 section 4.1, unicast).
+/// We choose our own SPIs, so that the SPI alone names an SA whatever address its packets come from
+/// (RFC 4301 section 4.1, unicast).
 #[derive(Clone, Debug)]
 pub struct Sad<T> {
     entries: HashMap<Spi, T, AddressHasher>,

@@ -52,8 +52,8 @@ impl Selector {
         self.remote
     }
 
-    /// Whether a packet between these two addresses is selected; `local` is the source on the way out and the
-    /// destination on the way in.
+    /// Whether a packet between these two addresses is selected; `local` is the source on the way
+    /// out and the destination on the way in.
     #[must_use]
     #[inline]
     pub fn matches(&self, local: IpAddr, remote: IpAddr) -> bool {

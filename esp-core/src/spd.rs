@@ -1,7 +1,9 @@
-//! The security policy database, RFC 4301 section 4.4.1: what becomes of a packet, by its inner addresses.
+//! The security policy database, RFC 4301 section 4.4.1: what becomes of a packet, by its inner
+//! addresses.
 //!
-//! Selectors are prefixes, so a look-up tries each *shape* (the two prefix lengths) that some entry has, one hash probe each, the longest
-//! first. A database has few shapes however many entries it has, so the cost does not grow with the number of branches.
+//! Selectors are prefixes, so a look-up tries each *shape* (the two prefix lengths) that some entry
+//! has, one hash probe each, the longest first. A database has few shapes however many entries it
+//! has, so the cost does not grow with the number of branches.
 
 use core::hash::Hash;
 use core::net::IpAddr;
@@ -26,8 +28,9 @@ pub enum Policy<T> {
 
 /// Policies by selector; of those that match a packet the most specific holds.
 ///
-/// Most specific is the longest remote prefix and, of those, the longest local one, as in a routing table. RFC 4301 lets an ordered list
-/// decide; with prefixes alone an order could only hide an entry behind a wider one, and entries come and go with the branches.
+/// Most specific is the longest remote prefix and, of those, the longest local one, as in a routing
+/// table. RFC 4301 lets an ordered list decide; with prefixes alone an order could only hide an
+/// entry behind a wider one, and entries come and go with the branches.
 #[derive(Clone, Debug)]
 pub struct Spd<T> {
     v4: Table<u32, T>,
@@ -69,10 +72,11 @@ impl<T> Spd<T> {
         }
     }
 
-    /// The policy for a packet between these inner addresses; `local` is the source of a packet on its way out and the destination of one on
-    /// its way in.
+    /// The policy for a packet between these inner addresses; `local` is the source of a packet on
+    /// its way out and the destination of one on its way in.
     ///
-    /// `None` if no entry matches; RFC 4301 section 5.1 wants such a packet discarded, unless its way never was through here.
+    /// `None` if no entry matches; RFC 4301 section 5.1 wants such a packet discarded, unless its
+    /// way never was through here.
     #[must_use]
     pub fn lookup(&self, local: IpAddr, remote: IpAddr) -> Option<&Policy<T>> {
         match (local, remote) {

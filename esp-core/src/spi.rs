@@ -6,7 +6,8 @@ use crate::error::SpiError;
 
 /// Names one inbound SA at its receiver, RFC 4303 section 2.1.
 ///
-/// Invariant: 256 or above. Zero is for local use and 1 to 255 are reserved; neither ever names an SA.
+/// Invariant: 256 or above. Zero is for local use and 1 to 255 are reserved; neither ever names an
+/// SA.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Spi(u32);
 

@@ -8,7 +8,8 @@ use crate::error::SubnetError;
 
 /// An IPv4 or IPv6 prefix.
 ///
-/// Invariant: canonical, the bits behind the prefix are zero and the prefix is no longer than the address.
+/// Invariant: canonical, the bits behind the prefix are zero and the prefix is no longer than the
+/// address.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Subnet {
     address: IpAddr,
@@ -31,7 +32,8 @@ impl Subnet {
     ///
     /// # Errors
     ///
-    /// [`SubnetError::PrefixTooLong`] above 32 or 128 bits, [`SubnetError::HostBits`] if a bit behind the prefix is set.
+    /// [`SubnetError::PrefixTooLong`] above 32 or 128 bits, [`SubnetError::HostBits`] if a bit
+    /// behind the prefix is set.
     pub fn new(address: IpAddr, prefix_len: u8) -> Result<Self, SubnetError> {
         let max = width(address);
         if max < prefix_len {

@@ -78,7 +78,8 @@ impl Cipher {
         }
     }
 
-    /// Octets of KEYMAT that the algorithm takes: the key and, for combined modes, the salt (RFC 4106 section 8.1).
+    /// Octets of KEYMAT that the algorithm takes: the key and, for combined modes, the salt (RFC
+    /// 4106 section 8.1).
     #[must_use]
     pub const fn keymat_len(self) -> usize {
         match self {
@@ -106,7 +107,8 @@ impl Cipher {
         }
     }
 
-    /// What the padded plaintext's length is a multiple of: the cipher's block, and four at least (RFC 4303 section 2.4).
+    /// What the padded plaintext's length is a multiple of: the cipher's block, and four at least
+    /// (RFC 4303 section 2.4).
     #[must_use]
     pub const fn alignment(self) -> usize {
         match self {
@@ -120,8 +122,9 @@ impl Cipher {
         }
     }
 
-    /// Octets under one key after which it should be replaced: 2^20 blocks of a 64-bit block cipher, whose blocks begin to repeat
-    /// (Sweet32, NIST SP 800-67 revision 2 section 3.3). `None` where the sequence number ends first.
+    /// Octets under one key after which it should be replaced: 2^20 blocks of a 64-bit block
+    /// cipher, whose blocks begin to repeat (Sweet32, NIST SP 800-67 revision 2 section 3.3).
+    /// `None` where the sequence number ends first.
     #[must_use]
     pub const fn octet_limit(self) -> Option<u64> {
         match self {
@@ -199,7 +202,8 @@ impl EspSuite {
     ///
     /// # Errors
     ///
-    /// [`SuiteError::IntegrityMissing`] for a cipher alone, [`SuiteError::IntegritySuperfluous`] beside a combined mode.
+    /// [`SuiteError::IntegrityMissing`] for a cipher alone, [`SuiteError::IntegritySuperfluous`]
+    /// beside a combined mode.
     pub const fn new(cipher: Cipher, integrity: Option<Integrity>) -> Result<Self, SuiteError> {
         match (cipher.is_combined(), integrity) {
             (true, None) | (false, Some(_)) => Ok(Self {
@@ -237,7 +241,8 @@ impl EspSuite {
         self.esn
     }
 
-    /// Octets of KEYMAT for one direction: the cipher's, then the integrity algorithm's (RFC 2409 section 5.5).
+    /// Octets of KEYMAT for one direction: the cipher's, then the integrity algorithm's (RFC 2409
+    /// section 5.5).
     #[must_use]
     pub const fn keymat_len(&self) -> usize {
         self.cipher.keymat_len()
@@ -268,18 +273,20 @@ impl EspSuite {
         EspHeader::LEN + self.iv_len()
     }
 
-    /// Length of the plaintext with its trailer (padding, pad length, next header) for a payload of that length.
+    /// Length of the plaintext with its trailer (padding, pad length, next header) for a payload of
+    /// that length.
     #[must_use]
     pub const fn padded_len(&self, payload_len: usize) -> usize {
         // Alignments are powers of two, and a division would cost more than the rest.
         let mask = self.cipher.alignment() - 1;
-        (payload_len + 2 + mask) & !mask
+        payload_len.saturating_add(2 + mask) & !mask
     }
 
     /// Length of the ESP packet, from SPI to ICV, that carries a packet of that length.
     #[must_use]
     pub const fn sealed_len(&self, packet_len: usize) -> usize {
-        self.header_len() + self.padded_len(packet_len) + self.icv_len()
+        self.padded_len(packet_len)
+            .saturating_add(self.header_len() + self.icv_len())
     }
 
     /// The most octets that sealing adds to any packet.
@@ -295,7 +302,8 @@ impl EspSuite {
         (room & !(self.cipher.alignment() - 1)).saturating_sub(2)
     }
 
-    /// The longest inner packet that an outer path of that MTU carries in one piece; the tunnel's own MTU.
+    /// The longest inner packet that an outer path of that MTU carries in one piece; the tunnel's
+    /// own MTU.
     #[must_use]
     pub const fn effective_mtu(
         &self,
@@ -330,14 +338,16 @@ impl Geometry {
     }
 
     pub(crate) const fn padded_len(&self, payload_len: usize) -> usize {
-        (payload_len + 2 + self.mask) & !self.mask
+        payload_len.saturating_add(2 + self.mask) & !self.mask
     }
 
     pub(crate) const fn sealed_len(&self, payload_len: usize) -> usize {
-        self.header_len + self.padded_len(payload_len) + self.icv_len
+        self.padded_len(payload_len)
+            .saturating_add(self.header_len + self.icv_len)
     }
 
-    /// Length of the padded plaintext in a packet of that length; `None` if it is too short for one.
+    /// Length of the padded plaintext in a packet of that length; `None` if it is too short for
+    /// one.
     pub(crate) fn body_len(&self, esp_len: usize) -> Option<usize> {
         esp_len
             .checked_sub(self.header_len + self.icv_len)

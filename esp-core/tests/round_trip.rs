@@ -9,7 +9,11 @@
 
 mod pair;
 
-use esp_core::ip::{IpError, Protocol};
+use esp_core::encapsulation::Encapsulation;
+use esp_core::ip::{
+    Ecn, Fragments, InnerPacket, IpError, OuterFields, OuterHeader, Protocol, UdpDatagram,
+    clamp_mss, packet_too_big,
+};
 use esp_core::{
     Drops, EspSuite, OpenError, OpenSlot, OutboundSa, SealError, SealSlot, Selector, WindowSize,
 };
@@ -507,6 +511,26 @@ fn replays_and_forgeries_do_not_age_an_sa() {
 }
 
 #[test]
+fn the_window_is_asked_before_the_icv() {
+    each_suite(|setup| {
+        let (mut outbound, mut inbound) = setup.pair();
+        let mut esp = sealed(&mut outbound, &packet(60));
+        inbound.open_in_place(&mut esp.clone()).unwrap();
+        *esp.last_mut().unwrap() ^= 1;
+        let replayed = OpenError::Replayed { sequence: 1 };
+        assert_eq!(
+            inbound.open_in_place(&mut esp.clone()).unwrap_err(),
+            replayed
+        );
+        let mut slots = [OpenSlot::new(&mut esp)];
+        inbound.open_batch(&mut slots);
+        let [slot] = slots;
+        assert_eq!(slot.into_opened().unwrap_err(), replayed);
+        assert_eq!((inbound.drops().replayed, inbound.drops().bad_icv), (2, 0));
+    });
+}
+
+#[test]
 fn late_is_told_from_replayed() {
     let mut setup = Setup::new("aes128gcm16");
     setup.window = WindowSize::MIN;
@@ -602,5 +626,57 @@ proptest! {
         let mut slots = [OpenSlot::new(&mut octets)];
         inbound.open_batch(&mut slots);
         prop_assert_eq!(inbound.usage().packets, 0);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_ranges_make_sealing_panic(
+        suite in any_suite(),
+        start in prop_oneof![0..200_usize, any::<usize>()],
+        end in prop_oneof![0..200_usize, any::<usize>()],
+        payload_len in prop_oneof![0..200_usize, any::<usize>()],
+        room in 0..200_usize,
+    ) {
+        let (mut outbound, _) = Setup::of(suite, providers().remove(0).1).pair();
+        let mut buffer = vec![0x45; room];
+        let sealed = outbound.seal_padded_in_place(&mut buffer, start..end, payload_len);
+        prop_assert_eq!(outbound.usage().packets, u64::from(sealed.is_ok()));
+        if let Ok(esp) = sealed {
+            prop_assert!(esp.end <= room && esp.start <= start && end <= esp.end);
+        }
+        let dummy = outbound.seal_dummy(payload_len, &mut buffer);
+        prop_assert!(dummy.is_err() || outbound.sealed_len(payload_len) <= room);
+        let address = "192.0.2.1:4500".parse().unwrap();
+        let header = OuterHeader::new(address, address, Encapsulation::Udp).unwrap();
+        let written = header.write(OuterFields::default(), 0, &mut buffer, start..end);
+        prop_assert!(written.is_err() || (start <= end && end <= room));
+    }
+
+    #[test]
+    fn no_octets_make_reading_panic(mut octets in prop::collection::vec(any::<u8>(), 0..200)) {
+        for version in [0x45, 0x60] {
+            if let Some(first) = octets.first_mut() {
+                *first = version;
+            }
+            let mut out = Vec::new();
+            let parsed = InnerPacket::parse_padded(&octets);
+            if let Ok(inner) = parsed {
+                prop_assert!(inner.payload().start <= inner.total_len());
+                prop_assert!(inner.total_len() <= octets.len());
+            }
+            let _ = UdpDatagram::parse(&octets);
+            let _ = packet_too_big(&octets, 100, [10, 0, 0, 1].into(), &mut out);
+            let _ = clamp_mss(&mut octets.clone(), 100);
+            let _ = Ecn::CongestionExperienced.pass_on(&mut octets.clone());
+            if let Ok(mut fragments) = Fragments::new(&octets, 60) {
+                let mut pieces = 0;
+                while let Some(piece) = fragments.write_next(&mut [0; 60]) {
+                    prop_assert!(piece.unwrap() <= 60);
+                    pieces += 1;
+                    prop_assert!(pieces < 30);
+                }
+            }
+        }
     }
 }

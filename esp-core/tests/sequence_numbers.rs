@@ -48,7 +48,8 @@ fn extended_numbers_go_through_a_wrap_of_the_low_half() {
 
 #[test]
 fn loss_and_reordering_around_the_wrap_do_no_harm() {
-    // Each pattern is the order in which packets numbered from the wrap on arrive; the rest is lost.
+    // Each pattern is the order in which packets numbered from the wrap on arrive; the rest is
+    // lost.
     let patterns: [&[i64]; 6] = [
         &[-1, 5, 0, -3, 1, -900],
         &[3, 2, 1, 0, -1, -2],

@@ -1,5 +1,5 @@
-//! One SA on several threads: numbers are reserved, packets sealed and authenticated in parallel, and
-//! the window moves in one place.
+//! One SA on several threads: numbers are reserved, packets sealed and authenticated in parallel,
+//! and the window moves in one place.
 #![cfg(feature = "rustcrypto")]
 #![allow(
     clippy::unwrap_used,

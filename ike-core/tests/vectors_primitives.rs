@@ -20,6 +20,39 @@ fn hmac_gives_the_values_of_rfc_2202_and_rfc_4868() {
     }
 }
 
+/// RFC 2104 section 2, written out: a key as long as a block is used as it is, and one octet more
+/// makes it be hashed.
+#[test]
+fn hmac_keys_around_the_length_of_a_block() {
+    let blocks = [
+        (rustcrypto::SHA1, 64),
+        (rustcrypto::SHA2_256, 64),
+        (rustcrypto::SHA2_384, 128),
+        (rustcrypto::SHA2_512, 128),
+        #[cfg(feature = "legacy")]
+        (rustcrypto::MD5, 64),
+    ];
+    for (hash, block) in blocks {
+        for len in [block - 1, block, block + 1] {
+            let key = vec![0x5c ^ 0xa7; len];
+            let mut padded = if len <= block {
+                key.clone()
+            } else {
+                hash.hash(&[&key]).to_vec()
+            };
+            padded.resize(block, 0);
+            let masked = |mask: u8| padded.iter().map(|octet| octet ^ mask).collect::<Vec<_>>();
+            let inner = hash.hash(&[&masked(0x36), b"data"]);
+            let expected = hash.hash(&[&masked(0x5c), &inner]);
+            assert_eq!(
+                hash.prf(&key, &[b"data"]),
+                expected,
+                "{hash:?}, {len} octets"
+            );
+        }
+    }
+}
+
 #[test]
 fn hashes_are_of_the_parts_one_after_the_other() {
     // FIPS 180-4, one-block message "abc".

@@ -3,7 +3,10 @@
 use core::hint::black_box;
 
 use aes_gcm::aead::{AeadInOut, KeyInit, consts::U12};
-use cipher::{BlockModeDecrypt, BlockModeEncrypt, InOutBuf, InnerIvInit, KeyIvInit, StreamCipher};
+use cipher::{
+    BlockModeDecrypt, BlockModeEncrypt, InOutBuf, InnerIvInit, StreamCipher,
+    StreamCipherCoreWrapper,
+};
 use esp_core::{AesKey, Cipher, EspSuite, Integrity};
 use hmac::{Hmac, Mac};
 
@@ -115,7 +118,7 @@ fn algorithm(backend: &str, suite: EspSuite) -> Box<dyn Algorithm> {
                 Cipher::AesCbc(_) => {
                     Box::new(Cbc::<aes::Aes256Enc, aes::Aes256Dec>::new(&key[..32]))
                 }
-                Cipher::AesCtr(_) => Box::new(Ctr),
+                Cipher::AesCtr(_) => Box::new(Ctr(KeyInit::new_from_slice(&key[..16]).unwrap())),
                 _ => Box::new(Null),
             };
             let mac: Box<dyn Icv> = match integrity {
@@ -254,12 +257,12 @@ impl<E: cipher::BlockCipherEncrypt, D: cipher::BlockCipherDecrypt> Mode for Cbc<
     }
 }
 
-struct Ctr;
+struct Ctr(aes::Aes128Enc);
 
 impl Mode for Ctr {
     fn encrypt(&self, iv: [u8; 16], body: &mut [u8]) {
-        type Ctr128 = ctr::Ctr32BE<aes::Aes128Enc>;
-        Ctr128::new(&[0x5A; 16].into(), &iv.into()).apply_keystream(body);
+        let core = ctr::CtrCore::<_, ctr::flavors::Ctr32BE>::inner_iv_init(&self.0, &iv.into());
+        StreamCipherCoreWrapper::from_core(core).apply_keystream(body);
     }
 
     fn decrypt(&self, iv: [u8; 16], body: &mut [u8]) {

@@ -16,10 +16,11 @@ use crate::error::{OpenError, SaError, SealError};
 use crate::sa::{OpenSlot, SealSlot};
 use crate::suite::EspSuite;
 
-/// Where cryptography comes from. Passed explicitly; there is no default and no feature chooses one.
+/// Where cryptography comes from. Passed explicitly; there is no default and no feature chooses
+/// one.
 ///
-/// Composed by struct update, such as
-/// `CryptoProvider { backends: &[&ring::Ring, &rustcrypto::RustCrypto], ..rustcrypto::provider() }`.
+/// Composed by struct update, such as `CryptoProvider { backends: &[&ring::Ring,
+/// &rustcrypto::RustCrypto], ..rustcrypto::provider() }`.
 #[expect(
     clippy::exhaustive_structs,
     reason = "struct update is how providers are composed"

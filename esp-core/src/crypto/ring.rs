@@ -1,8 +1,8 @@
 //! AES-GCM and ChaCha20-Poly1305 by ring, which takes the processor's vector AES at run time.
 //!
 //! ring has no AES-192, no CBC and no truncated HMAC, so it goes in front of another backend:
-//! `CryptoProvider { backends: &[&ring::Ring, &rustcrypto::RustCrypto], ..rustcrypto::provider() }`.
-//! ring's key objects are not wiped when they are dropped.
+//! `CryptoProvider { backends: &[&ring::Ring, &rustcrypto::RustCrypto], ..rustcrypto::provider()
+//! }`. ring's key objects are not wiped when they are dropped.
 
 use alloc::boxed::Box;
 use core::fmt;

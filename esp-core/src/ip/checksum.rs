@@ -6,7 +6,8 @@ use super::Protocol;
 
 /// A ones' complement sum in the making.
 ///
-/// Words are added eight octets at a time in native order: the sum does not mind the byte order until the end (RFC 1071 section 2).
+/// Words are added eight octets at a time in native order: the sum does not mind the byte order
+/// until the end (RFC 1071 section 2).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Checksum {
     sum: u64,

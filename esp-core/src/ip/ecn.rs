@@ -1,6 +1,6 @@
 //! Explicit congestion notification through the tunnel, RFC 6040.
 
-use super::checksum;
+use super::{InnerPacket, checksum};
 use crate::error::IpError;
 
 /// The two bits of RFC 3168 section 5.
@@ -56,6 +56,21 @@ impl Ecn {
         }
     }
 
+    /// Passes what came in on the outer header on to the inner packet; `false` if the packet is to
+    /// be dropped, as [`decapsulated`](Self::decapsulated) says.
+    ///
+    /// # Errors
+    ///
+    /// What [`InnerPacket::parse`] says of a packet that is none.
+    pub fn pass_on(self, packet: &mut [u8]) -> Result<bool, IpError> {
+        let inner = Self::of_traffic_class(InnerPacket::parse(packet)?.traffic_class());
+        match Self::decapsulated(inner, self) {
+            None => Ok(false),
+            Some(marked) if marked == inner => Ok(true),
+            Some(marked) => marked.write(packet).map(|()| true),
+        }
+    }
+
     /// Writes the two bits into a packet's header and mends its checksum.
     ///
     /// # Errors
@@ -84,7 +99,6 @@ impl Ecn {
 
 #[cfg(test)]
 mod tests {
-    use super::super::InnerPacket;
     use super::*;
 
     const ALL: [Ecn; 4] = [
@@ -151,6 +165,24 @@ mod tests {
         );
         let unknown = Err(IpError::UnknownVersion { version: 7 });
         assert_eq!(Ecn::NotCapable.write(&mut [0x70; 40]), unknown);
+    }
+
+    #[test]
+    fn congestion_outside_is_passed_on_or_drops_the_packet() {
+        for (inner, passed, marked) in [
+            (Ecn::NotCapable, false, Ecn::NotCapable),
+            (Ecn::Capable0, true, Ecn::CongestionExperienced),
+            (Ecn::CongestionExperienced, true, Ecn::CongestionExperienced),
+        ] {
+            let mut packet = [0; 40];
+            [packet[0], packet[6]] = [0x60, 59];
+            inner.write(&mut packet).unwrap();
+            assert_eq!(Ecn::CongestionExperienced.pass_on(&mut packet), Ok(passed));
+            assert_eq!(
+                InnerPacket::parse(&packet).unwrap().traffic_class(),
+                marked.bits()
+            );
+        }
     }
 
     #[test]

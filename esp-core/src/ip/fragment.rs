@@ -45,6 +45,11 @@ impl<'a> Fragments<'a> {
         };
         let word = u16::from_be_bytes([f0, f1]);
         let (offset, more) = (word & 0x1FFF, word & 0x2000 != 0);
+        // What would end behind the longest packet that there is has no offset to be written.
+        let end = usize::from(offset) * 8 + payload.len();
+        if usize::from(u16::MAX) < end {
+            return Err(IpError::PayloadTooLong { len: end });
+        }
         Ok(Self {
             header,
             payload,
@@ -60,7 +65,8 @@ impl<'a> Fragments<'a> {
     ///
     /// # Errors
     ///
-    /// [`IpError::BufferTooShort`] if `out` is shorter than the MTU; then the piece is still to come.
+    /// [`IpError::BufferTooShort`] if `out` is shorter than the MTU; then the piece is still to
+    /// come.
     pub fn write_next(&mut self, out: &mut [u8]) -> Option<Result<usize, IpError>> {
         if self.payload.is_empty() && !self.first {
             return None;
@@ -263,6 +269,15 @@ mod tests {
         );
         let error = Fragments::new(&packet(&[1; 8], 100), 35).unwrap_err();
         assert_eq!(error, IpError::MtuTooSmall { mtu: 35 });
+        let mut beyond = packet(&[], 100);
+        beyond[6..8].copy_from_slice(&0x1FFF_u16.to_be_bytes());
+        let error = Fragments::new(&beyond, 60).unwrap_err();
+        assert_eq!(
+            error,
+            IpError::PayloadTooLong {
+                len: 0x1FFF * 8 + 100
+            }
+        );
         let packet = packet(&[], 100);
         let mut fragments = Fragments::new(&packet, 60).unwrap();
         let needed = 60;

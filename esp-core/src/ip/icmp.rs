@@ -22,14 +22,15 @@ const HOP_LIMIT: u8 = 64;
 /// Replaces `out` by the IP packet that tells the sender of `packet` that packets of at most `mtu`
 /// octets fit: "fragmentation needed" for IPv4, "packet too big" for IPv6.
 ///
-/// `gateway` is an address of ours, of the packet's family, that the sender can place; the packet is
-/// ready to go back to where the other came from.
+/// `gateway` is an address of ours, of the packet's family, that the sender can place; the packet
+/// is ready to go back to where the other came from.
 ///
 /// # Errors
 ///
 /// [`IcmpError::NotAllowed`] for a packet that must not be answered with an error, lest two hosts
 /// answer each other for ever (RFC 1812 section 4.3.2.7, RFC 4443 section 2.4(e)): an ICMP error, a
-/// later fragment, a packet that went to many or came from nobody in particular. Then `out` is empty.
+/// later fragment, a packet that went to many or came from nobody in particular. Then `out` is
+/// empty.
 pub fn packet_too_big(
     packet: &[u8],
     mtu: usize,

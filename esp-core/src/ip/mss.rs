@@ -1,5 +1,5 @@
-//! TCP's maximum segment size, RFC 9293 section 3.7.1: lowered on its way through the tunnel, so that
-//! hosts which never learn of the path's MTU send segments that fit.
+//! TCP's maximum segment size, RFC 9293 section 3.7.1: lowered on its way through the tunnel, so
+//! that hosts which never learn of the path's MTU send segments that fit.
 
 use super::checksum;
 use super::{InnerPacket, Protocol};
@@ -43,7 +43,8 @@ fn lower(segment: &mut [u8], limit: u16) -> Option<u16> {
         return None;
     }
     let lowered = limit.to_be_bytes();
-    // The checksum counts octets in pairs from the header's start; an option may begin at an odd one.
+    // The checksum counts octets in pairs from the header's start; an option may begin at an odd
+    // one.
     let (old, new) = if at.is_multiple_of(2) {
         (*value, lowered)
     } else {

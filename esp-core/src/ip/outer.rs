@@ -145,13 +145,13 @@ impl OuterHeader {
     /// Writes the header in front of the ESP packet at `esp` and gives the range of the IP packet.
     ///
     /// `identification` must differ from that of other packets as long as one may be under way in
-    /// pieces; it counts where fragmenting is allowed (RFC 6864). Over IPv4 the UDP checksum is zero
-    /// (RFC 3948 section 2.1), over IPv6 it is computed.
+    /// pieces; it counts where fragmenting is allowed (RFC 6864). Over IPv4 the UDP checksum is
+    /// zero (RFC 3948 section 2.1), over IPv6 it is computed.
     ///
     /// # Errors
     ///
-    /// [`SealError::OutOfBounds`] if `esp` is not within the buffer, [`SealError::BufferTooShort`] if
-    /// there is no room before it, [`SealError::Refused`] if it is longer than IP can carry.
+    /// [`SealError::OutOfBounds`] if `esp` is not within the buffer, [`SealError::BufferTooShort`]
+    /// if there is no room before it, [`SealError::Refused`] if it is longer than IP can carry.
     pub fn write(
         &self,
         fields: OuterFields,
@@ -159,7 +159,7 @@ impl OuterHeader {
         buffer: &mut [u8],
         esp: Range<usize>,
     ) -> Result<Range<usize>, SealError> {
-        let needed = self.len() + esp.len();
+        let needed = esp.len().saturating_add(self.len());
         let esp_len = u16::try_from(needed).map_err(|_| SealError::Refused)?;
         let start = esp
             .start

@@ -7,7 +7,8 @@ use super::Protocol;
 use crate::error::IpError;
 use crate::selector::Selector;
 
-/// The most IPv6 extension headers that are followed; RFC 8200 section 4.1 has six kinds, one of them twice.
+/// The most IPv6 extension headers that are followed; RFC 8200 section 4.1 has six kinds, one of
+/// them twice.
 pub const MAX_EXTENSION_HEADERS: usize = 8;
 
 /// Where an IP packet comes from, where it goes, and where its payload lies.
@@ -66,7 +67,8 @@ impl InnerPacket {
     ///
     /// # Errors
     ///
-    /// Any [`IpError`] about headers; [`IpError::BadLength`] when the header's length is not that of `octets`.
+    /// Any [`IpError`] about headers; [`IpError::BadLength`] when the header's length is not that
+    /// of `octets`.
     pub fn parse(octets: &[u8]) -> Result<Self, IpError> {
         let packet = Self::parse_padded(octets)?;
         if packet.len == octets.len() {
@@ -79,11 +81,13 @@ impl InnerPacket {
         }
     }
 
-    /// Reads a packet that may be followed by padding, as traffic flow confidentiality adds it (RFC 4303 section 2.7).
+    /// Reads a packet that may be followed by padding, as traffic flow confidentiality adds it (RFC
+    /// 4303 section 2.7).
     ///
     /// # Errors
     ///
-    /// Any [`IpError`] about headers; [`IpError::BadLength`] when the header's length is more than `octets` holds.
+    /// Any [`IpError`] about headers; [`IpError::BadLength`] when the header's length is more than
+    /// `octets` holds.
     #[inline]
     pub fn parse_padded(octets: &[u8]) -> Result<Self, IpError> {
         match octets.first().ok_or(IpError::Truncated)? >> 4 {
@@ -151,7 +155,8 @@ impl InnerPacket {
         matches!(self.fragment, Fragment::First | Fragment::Later)
     }
 
-    /// Whether the payload starts with the upper-layer header: of a packet in pieces only the first has it.
+    /// Whether the payload starts with the upper-layer header: of a packet in pieces only the first
+    /// has it.
     #[must_use]
     pub const fn has_upper_layer_header(&self) -> bool {
         !matches!(self.fragment, Fragment::Later)
@@ -283,7 +288,8 @@ impl ExtensionChain {
 
     /// Skips the header at the start of `rest`, unless it is the upper layer's.
     fn step(&mut self, rest: &[u8]) -> Result<ControlFlow<()>, IpError> {
-        // What follows the header of a later fragment is a piece of payload, whatever its first octets look like.
+        // What follows the header of a later fragment is a piece of payload, whatever its first
+        // octets look like.
         if self.fragment == Fragment::Later {
             return Ok(ControlFlow::Break(()));
         }
@@ -398,6 +404,7 @@ mod tests {
         }
         assert_eq!(InnerPacket::parse(&[]), Err(IpError::Truncated));
         assert_eq!(InnerPacket::parse(&v4(48)[..47]), bad_length(48, 47));
+        assert_eq!(InnerPacket::parse_padded(&v4(48)[..47]), bad_length(48, 47));
         assert_eq!(InnerPacket::parse(&v4(19)), bad_length(19, 20));
         let mut padded = v4(48);
         padded.push(0);
@@ -514,7 +521,8 @@ mod tests {
 
     #[test]
     fn ipv6_fragments_are_told_and_their_payload_is_not_read() {
-        // What follows a later fragment's header looks like a truncated extension header and is none.
+        // What follows a later fragment's header looks like a truncated extension header and is
+        // none.
         let read = |word: u16, next: u8| {
             let [high, low] = word.to_be_bytes();
             let packet = v6(44, &[next, 0, high, low, 0, 0, 0, 1, 0xEE]);

@@ -1,4 +1,5 @@
-//! UDP datagrams in IP packets, RFC 768: built to go through the tunnel, and read when they come out of it.
+//! UDP datagrams in IP packets, RFC 768: built to go through the tunnel, and read when they come
+//! out of it.
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -12,12 +13,13 @@ const TIME_TO_LIVE: u8 = 64;
 
 /// Replaces `out` by an IP packet that carries one UDP datagram, with both checksums.
 ///
-/// The packet is whole, has DF set and no identification (RFC 6864 section 4.1: an atomic datagram needs none).
+/// The packet is whole, has DF set and no identification (RFC 6864 section 4.1: an atomic datagram
+/// needs none).
 ///
 /// # Errors
 ///
-/// [`IpError::MixedFamilies`] for two addresses of different families, [`IpError::PayloadTooLong`] above what one IP packet holds; then
-/// `out` is empty.
+/// [`IpError::MixedFamilies`] for two addresses of different families, [`IpError::PayloadTooLong`]
+/// above what one IP packet holds; then `out` is empty.
 pub fn udp_packet(
     source: SocketAddr,
     destination: SocketAddr,
@@ -134,13 +136,16 @@ pub struct UdpDatagram<'a> {
 }
 
 impl<'a> UdpDatagram<'a> {
-    /// Reads the datagram in a whole IP packet and verifies its checksum, and that of the IPv4 header.
+    /// Reads the datagram in a whole IP packet and verifies its checksum, and that of the IPv4
+    /// header.
     ///
-    /// A checksum of zero means none over IPv4 and is an error over IPv6 (RFC 768, RFC 8200 section 8.1).
+    /// A checksum of zero means none over IPv4 and is an error over IPv6 (RFC 768, RFC 8200 section
+    /// 8.1).
     ///
     /// # Errors
     ///
-    /// [`IpError::NotUdp`] or [`IpError::Fragment`] for a sound packet without a whole UDP header and payload; else what is wrong with it.
+    /// [`IpError::NotUdp`] or [`IpError::Fragment`] for a sound packet without a whole UDP header
+    /// and payload; else what is wrong with it.
     pub fn parse(packet: &'a [u8]) -> Result<Self, IpError> {
         let inner = InnerPacket::parse(packet)?;
         if inner.is_fragment() {

@@ -1,4 +1,5 @@
-//! The part of an inbound SA that several threads can share: ICV and decryption, without the window.
+//! The part of an inbound SA that several threads can share: ICV and decryption, without the
+//! window.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -66,8 +67,8 @@ impl Authenticator {
     ///
     /// # Errors
     ///
-    /// Those of [`InboundSa::open_in_place`](crate::InboundSa::open_in_place) up to the ICV, but for
-    /// [`OpenError::Replayed`], which only the commit can tell.
+    /// Those of [`InboundSa::open_in_place`](crate::InboundSa::open_in_place) up to the ICV, but
+    /// for [`OpenError::Replayed`], which only the commit can tell.
     pub fn authenticate<'a>(&self, esp: &'a mut [u8]) -> Result<Authentic<'a>, OpenError> {
         let top = self.key.top.load(Ordering::Relaxed);
         let low = self.key.sequence_low(esp)?;

@@ -43,16 +43,16 @@ impl InboundSa {
 
     /// Authenticates and decrypts one ESP packet in place and returns the inner packet.
     ///
-    /// `esp` is everything from the SPI to the end of the ICV; over UDP encapsulation the caller has
-    /// already removed the UDP header. Order of work: SPI, replay check, ICV, then the window moves,
-    /// padding, next header, inner length and inner selector (RFC 4303 section 3.4, RFC 4301 section
-    /// 5.2).
+    /// `esp` is everything from the SPI to the end of the ICV; over UDP encapsulation the caller
+    /// has already removed the UDP header. Order of work: SPI, replay check, ICV, then the window
+    /// moves, padding, next header, inner length and inner selector (RFC 4303 section 3.4, RFC 4301
+    /// section 5.2).
     ///
     /// # Errors
     ///
     /// Every error means that the packet is to be dropped; [`drops`](Self::drops) has counted it. A
-    /// packet that is not authentic leaves the SA as it was; one that is authentic and still in error
-    /// has used its sequence number. `esp` holds unspecified octets afterwards.
+    /// packet that is not authentic leaves the SA as it was; one that is authentic and still in
+    /// error has used its sequence number. `esp` holds unspecified octets afterwards.
     pub fn open_in_place<'a>(&mut self, esp: &'a mut [u8]) -> Result<Opened<'a>, OpenError> {
         let outcome = match self.verify(esp) {
             Ok((sequence, plaintext)) => self.accept(sequence, esp, plaintext),
@@ -186,7 +186,8 @@ impl InboundSa {
     }
 
     /// Moves the window for a packet that is the peer's, and reads what is in it.
-    // Inlined with what it calls: the description of the packet is then written once, into its place.
+    // Inlined with what it calls: the description of the packet is then written once, into its
+    // place.
     #[inline(always)]
     fn accept<'a>(
         &mut self,

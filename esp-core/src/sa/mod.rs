@@ -40,8 +40,9 @@ pub struct SaParameters<'a> {
 impl<'a> SaParameters<'a> {
     /// Starts from what every SA needs.
     ///
-    /// `keymat` is the KEYMAT of this direction (RFC 2409 section 5.5): the cipher's key, its salt if
-    /// it has one, then the integrity key. `selector` is what was negotiated, as this side sees it.
+    /// `keymat` is the KEYMAT of this direction (RFC 2409 section 5.5): the cipher's key, its salt
+    /// if it has one, then the integrity key. `selector` is what was negotiated, as this side sees
+    /// it.
     pub fn builder(
         spi: Spi,
         suite: EspSuite,
@@ -105,8 +106,8 @@ impl<'a> SaParametersBuilder<'a> {
     /// The last sequence number that the SA has sent, or the highest that it has received. Default:
     /// zero, the SA is new.
     ///
-    /// For an SA that moves between processes. Never set it lower than it was: a number that is used
-    /// twice gives two packets one IV.
+    /// For an SA that moves between processes. Never set it lower than it was: a number that is
+    /// used twice gives two packets one IV.
     pub const fn last_sequence(mut self, sequence: u64) -> Self {
         self.parameters.last_sequence = sequence;
         self

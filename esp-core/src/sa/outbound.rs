@@ -68,15 +68,15 @@ impl OutboundSa {
     /// Seals the IP packet that lies in `buffer` at `packet`, where it lies, and gives the range of
     /// the ESP packet, from SPI to ICV.
     ///
-    /// Before the packet there must be room for header and IV ([`HEADROOM`](Self::HEADROOM) is always
-    /// enough, [`EspSuite::header_len`] is exact), behind it for trailer and ICV
+    /// Before the packet there must be room for header and IV ([`HEADROOM`](Self::HEADROOM) is
+    /// always enough, [`EspSuite::header_len`] is exact), behind it for trailer and ICV
     /// ([`TAILROOM`](Self::TAILROOM)).
     ///
     /// # Errors
     ///
     /// * [`SealError::NotIp`]: neither an IPv4 nor an IPv6 packet.
-    /// * [`SealError::OutOfBounds`], [`SealError::BufferTooShort`]: the packet, or what comes around
-    ///   it, is not within the buffer.
+    /// * [`SealError::OutOfBounds`], [`SealError::BufferTooShort`]: the packet, or what comes
+    ///   around it, is not within the buffer.
     /// * [`SealError::SequenceExhausted`]: the SA has sent its last packet and must be replaced.
     ///
     /// After one of these the packet is as it was and no sequence number has been used.
@@ -126,9 +126,9 @@ impl OutboundSa {
         Ok(esp.len())
     }
 
-    /// Seals several packets in place, in the order of the slots, at less cost than one by one where
-    /// the cipher allows: CBC and HMAC work on several at a time. Where each ESP packet lies is then
-    /// in its slot.
+    /// Seals several packets in place, in the order of the slots, at less cost than one by one
+    /// where the cipher allows: CBC and HMAC work on several at a time. Where each ESP packet lies
+    /// is then in its slot.
     ///
     /// # Errors
     ///
@@ -205,8 +205,8 @@ impl OutboundSa {
         self.usage.get()
     }
 
-    /// Whether it is time to negotiate another SA: seven eighths of the sequence numbers are used, or
-    /// as many octets as the cipher should encrypt under one key ([`Cipher::octet_limit`]).
+    /// Whether it is time to negotiate another SA: seven eighths of the sequence numbers are used,
+    /// or as many octets as the cipher should encrypt under one key ([`Cipher::octet_limit`]).
     ///
     /// [`Cipher::octet_limit`]: crate::Cipher::octet_limit
     #[must_use]

@@ -43,8 +43,8 @@ impl<'a> SealSlot<'a> {
         self.buffer.get(self.esp()).unwrap_or(&[])
     }
 
-    /// What a [`Sealer`](crate::crypto::Sealer) seals: the whole sequence number and the packet, laid
-    /// out as on the wire.
+    /// What a [`Sealer`](crate::crypto::Sealer) seals: the whole sequence number and the packet,
+    /// laid out as on the wire.
     #[must_use]
     pub fn lane(&mut self) -> (u64, &mut [u8]) {
         let esp = self.esp();

@@ -226,6 +226,20 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "legacy")]
+    #[test]
+    fn ciphers_of_one_key_length_take_no_other() {
+        use crate::crypto::rustcrypto::{DES_CBC, TRIPLE_DES_CBC};
+        for (cipher, key_len) in [(DES_CBC, 8), (TRIPLE_DES_CBC, 24)] {
+            for len in 0..40 {
+                // Not a weak key: every octet differs.
+                let key: Vec<u8> = (0..len).map(|octet| octet * 2 + 17).collect();
+                let made = MessageCipher::new(cipher, SecretBytes::new(key));
+                assert_eq!(made.is_ok(), len == key_len, "{cipher:?}, {len} octets");
+            }
+        }
+    }
+
     #[test]
     fn the_key_length_attribute_is_required_or_forbidden() {
         let aes = AES_CBC.key_lengths();

@@ -93,3 +93,48 @@ impl CryptoProvider {
             .find(|group| group.number() == number)
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "rustcrypto")]
+mod tests {
+    use super::*;
+    use crate::crypto::rustcrypto;
+
+    #[test]
+    fn algorithms_are_found_by_their_numbers() {
+        let provider = rustcrypto::provider();
+        for hash in &provider.hashes {
+            let found = provider.hash(hash.algorithm()).unwrap();
+            assert_eq!(found.algorithm(), hash.algorithm());
+        }
+        for cipher in &provider.ciphers {
+            let found = provider.cipher(cipher.algorithm()).unwrap();
+            assert_eq!(found.algorithm(), cipher.algorithm());
+        }
+        for group in &provider.groups {
+            let found = provider.group(group.number()).unwrap();
+            assert_eq!(found.number(), group.number());
+        }
+    }
+
+    #[test]
+    fn what_is_not_listed_is_not_found() {
+        let provider = rustcrypto::provider()
+            .with_hashes(vec![rustcrypto::SHA1])
+            .with_ciphers(Vec::new())
+            .with_groups(vec![rustcrypto::ECP_256]);
+        assert!(provider.hash(HashAlgorithm::SHA2_256).is_none());
+        assert!(provider.cipher(EncryptionAlgorithm::AES_CBC).is_none());
+        assert!(provider.group(GroupNumber::CURVE25519).is_none());
+        assert!(provider.group(GroupNumber::ECP_256).is_some());
+    }
+
+    /// Broken algorithms come in by name only, whatever the features.
+    #[test]
+    fn the_ordinary_provider_has_nothing_broken() {
+        let provider = rustcrypto::provider();
+        assert!(provider.hash(HashAlgorithm::MD5).is_none());
+        assert!(provider.cipher(EncryptionAlgorithm::DES_CBC).is_none());
+        assert!(provider.group(GroupNumber::MODP_1024).is_none());
+    }
+}

@@ -32,7 +32,8 @@ pub(super) trait Decryptor: fmt::Debug + Send + Sync {
     fn decrypt(&self, iv: &[u8], body: &mut [u8]) -> Option<()>;
 }
 
-/// How many bodies are encrypted side by side: as many blocks as keep the processor's AES unit busy.
+/// How many bodies are encrypted side by side: as many blocks as keep the processor's AES unit
+/// busy.
 pub(super) const MAX_LANES: usize = 8;
 
 /// One of several bodies that are encrypted side by side.

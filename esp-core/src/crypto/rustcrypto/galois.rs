@@ -1,5 +1,5 @@
-//! What AES-GCM and AES-GMAC have in common, NIST SP 800-38D: a block cipher, GHASH under a key that
-//! the cipher makes, and a counter.
+//! What AES-GCM and AES-GMAC have in common, NIST SP 800-38D: a block cipher, GHASH under a key
+//! that the cipher makes, and a counter.
 
 use aes::{Aes128Enc, Aes192Enc, Aes256Enc};
 use cipher::consts::U16;

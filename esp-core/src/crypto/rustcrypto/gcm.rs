@@ -1,9 +1,9 @@
 //! AES-GCM with an ICV of 16 octets, RFC 4106.
 //!
-//! Made of the block cipher and GHASH directly, because of where ESP's plaintext ends: at a multiple
-//! of four octets, hardly ever of sixteen. Behind it is the room for the ICV, a whole block; the last
-//! block of keystream and the zeroes that GHASH wants may run into it before the ICV is written, so
-//! that there are whole blocks only, and no copy of the last one.
+//! Made of the block cipher and GHASH directly, because of where ESP's plaintext ends: at a
+//! multiple of four octets, hardly ever of sixteen. Behind it is the room for the ICV, a whole
+//! block; the last block of keystream and the zeroes that GHASH wants may run into it before the
+//! ICV is written, so that there are whole blocks only, and no copy of the last one.
 
 use alloc::boxed::Box;
 use core::fmt;

@@ -33,16 +33,16 @@ pub(super) fn opener(suite: EspSuite, key: AesKey, keymat: &[u8]) -> Option<Box<
 struct Gmac<C>(Galois<C>);
 
 impl<C: Aes> Gmac<C> {
-    /// RFC 4543 section 3.3: over SPI, sequence number, IV and plaintext, the `authenticated` part of
-    /// a packet.
+    /// RFC 4543 section 3.3: over SPI, sequence number, IV and plaintext, the `authenticated` part
+    /// of a packet.
     fn icv(&self, sequence: u64, authenticated: &[u8]) -> Option<[u8; ICV_LEN]> {
         let start = authenticated.first_chunk::<START_LEN>()?;
         let [s0, s1, s2, s3, l0, l1, l2, l3, iv @ ..] = *start;
         let mut hash = self.0.hash();
         let mut len = authenticated.len();
         if self.0.suite.esn() {
-            // The inserted high half makes the first block of the hash: SPI, sequence number and half
-            // of the IV. From there on the packet is as it is hashed.
+            // The inserted high half makes the first block of the hash: SPI, sequence number and
+            // half of the IV. From there on the packet is as it is hashed.
             let [h0, h1, h2, h3, ..] = sequence.to_be_bytes();
             let [i0, i1, i2, i3, ..] = iv;
             let block = [

@@ -1,9 +1,9 @@
 //! HMAC, RFC 2104, over whole packets, cut as RFC 2403, RFC 2404 and RFC 4868 say.
 //!
-//! Made of the compression functions directly, for two reasons. The SA keeps the two states that the
-//! key leads to and each packet starts from a copy, so that the key is never hashed again. And two
-//! packets can be hashed side by side, block by block in turn: the processor overlaps the two chains,
-//! where one chain alone leaves it waiting for itself.
+//! Made of the compression functions directly, for two reasons. The SA keeps the two states that
+//! the key leads to and each packet starts from a copy, so that the key is never hashed again. And
+//! two packets can be hashed side by side, block by block in turn: the processor overlaps the two
+//! chains, where one chain alone leaves it waiting for itself.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -19,8 +19,8 @@ pub(super) trait PacketMac: fmt::Debug + Send + Sync {
     /// Writes the ICV; it is cut to the length of `icv`.
     fn sign(&self, message: Message<'_>, icv: &mut [u8]);
 
-    /// Whether the ICV is right, in time that does not depend on where it is wrong. `icv` is as long
-    /// as the suite has it.
+    /// Whether the ICV is right, in time that does not depend on where it is wrong. `icv` is as
+    /// long as the suite has it.
     fn verify(&self, message: Message<'_>, icv: &[u8]) -> bool;
 
     /// Signs two packets in less time than twice one takes.

@@ -91,7 +91,8 @@ impl SecureRandom for OsRandom {
     ///
     /// # Panics
     ///
-    /// If the operating system has no random numbers to give, which no system that is up does; there would be no safe way on.
+    /// If the operating system has no random numbers to give, which no system that is up does;
+    /// there would be no safe way on.
     #[expect(
         clippy::panic,
         reason = "without random numbers there is no safe way on"
