@@ -21,6 +21,8 @@ pub(crate) struct InstalledSa {
     pub(crate) role: Role,
     pub(crate) state: SaState,
     pub(crate) installed: Instant,
+    /// When to take it for confirmed without any sign from the peer.
+    pub(crate) confirm: Option<Instant>,
     /// When to negotiate a successor; `None` if that is not ours to do, or under way.
     pub(crate) renew: Option<Instant>,
     pub(crate) expire: Instant,
@@ -60,6 +62,7 @@ impl InstalledSa {
             role,
             state: SaState::Unconfirmed,
             installed: context.now,
+            confirm: None,
             renew: may_renew.then_some(schedule.renew),
             expire: schedule.expire,
             kilobytes: sa.lifetimes.kilobytes,
@@ -98,6 +101,7 @@ impl InstalledSa {
         };
         match (self.state, self.renew) {
             (SaState::Current, Some(renew)) => renew.min(end),
+            (SaState::Unconfirmed, _) => self.confirm.map_or(end, |confirm| confirm.min(end)),
             _ => end,
         }
     }

@@ -56,6 +56,10 @@ pub(crate) const RECENT_INFORMATIONAL_IDS: usize = 64;
 /// Message IDs of quick modes that are remembered per ISAKMP SA.
 pub(crate) const RECENT_QUICK_MODE_IDS: usize = 256;
 
+/// How long an initiator goes on sending on the SA that it has replaced, unless it hears the peer on the new one before.
+/// Some responders install theirs only when message 3 has been processed, and ESP that overtakes it would be lost.
+pub(crate) const SWITCH_DELAY: Duration = Duration::from_millis(500);
+
 /// How long the inbound SA that a newer one has replaced may still receive.
 pub(crate) const OVERLAP: Duration = Duration::from_secs(5);
 

@@ -116,7 +116,7 @@ impl Peer {
         Ok(())
     }
 
-    fn is_up(&self, pair: PairIndex) -> bool {
+    pub(crate) fn is_up(&self, pair: PairIndex) -> bool {
         self.sas
             .iter()
             .any(|sa| sa.pair == pair && sa.state == SaState::Current)

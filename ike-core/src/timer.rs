@@ -249,7 +249,8 @@ impl Peer {
                     self.send_delete_esp(context, &[spi]);
                     self.close_sa(context, spi, CloseReason::Expired);
                 }
-                SaState::Unconfirmed | SaState::Current => {
+                SaState::Unconfirmed => self.confirm_sa(context, spi),
+                SaState::Current => {
                     sa.renew = None;
                     if !self.is_in_flight(pair) && self.start_quick_mode(context, pair).is_err() {
                         tracing::debug!(peer = %self.id, pair = pair.get(), "cannot renew");
@@ -268,8 +269,9 @@ impl Peer {
         };
         let end = isakmp.schedule.expire + grace;
         let end = isakmp.retires.map_or(end, |retires| retires.min(end));
-        let renews =
-            self.role == Role::Initiator && isakmp.retires.is_none() && self.phase_one.is_none();
+        // A responder begins only where an initiator should have: not all are told, or heed, how long we keep an SA.
+        let may_renew = self.role == Role::Initiator || self.config.responder_may_rekey();
+        let renews = may_renew && isakmp.retires.is_none() && self.phase_one.is_none();
         Some(if renews {
             isakmp.schedule.renew.min(end)
         } else {

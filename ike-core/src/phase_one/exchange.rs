@@ -29,7 +29,8 @@ impl Peer {
                 context.output.stats.exponentiations += 1;
                 if let Some(phase_one) = self.phase_one.take() {
                     context.index.initiating.remove(&phase_one.cookie());
-                    let announce = self.initial_contact;
+                    // Who renews holds what came before.
+                    let announce = self.initial_contact && self.isakmp_sas.is_empty();
                     let completed = phase_one.establish(context, &self.config, verified, announce);
                     self.established(context, completed);
                 }

@@ -9,7 +9,7 @@ use crate::cookie::CookiePair;
 use crate::error::{DatagramError, QuickModeError};
 use crate::event::Role;
 use crate::isakmp_sa::{Fingerprint, Path};
-use crate::limits::{FINISHED_LIFETIME, FINISHED_QUICK_MODES, SPARE_QUICK_MODES};
+use crate::limits::{FINISHED_LIFETIME, FINISHED_QUICK_MODES, SPARE_QUICK_MODES, SWITCH_DELAY};
 use crate::message_id::MessageId;
 use crate::peer::Peer;
 use crate::spi::Spi;
@@ -280,8 +280,12 @@ impl Peer {
             state: State::Finished(finished),
         });
         let spi = new.inbound_spi;
+        let replaces = self.is_up(new.pair);
         self.install_sa(context, isakmp, Role::Initiator, new);
-        self.confirm_sa(context, spi);
+        match self.sas.last_mut().filter(|_| replaces) {
+            Some(sa) => sa.confirm = Some(context.now + SWITCH_DELAY),
+            None => self.confirm_sa(context, spi),
+        }
     }
 
     fn receive_message_3(

@@ -89,7 +89,7 @@ fn the_shorter_lifetime_wins_whoever_has_it() {
             "RESPONDER-LIFETIME is understood"
         );
     }
-    world.run_for(secs(600));
+    world.run_for(secs(700));
     world.assert_agreement(3);
     assert_never_dark(&world, secs(2), 3);
 }
