@@ -17,6 +17,7 @@ mod runner;
 mod settings;
 mod site;
 mod strongswan;
+mod throughput;
 mod tshark;
 mod tunnel;
 mod wire;
@@ -48,6 +49,11 @@ enum Command {
     List(Selection),
     /// Prints how soon the hub can ping again after each fault, with our daemons and with strongSwan.
     Recovery(RecoveryArguments),
+    /// Measures how fast traffic goes through our daemons and through others, side by side.
+    Throughput(throughput::Arguments),
+    /// One end of a transfer that is compared by checksum.
+    #[command(subcommand, hide = true)]
+    Stream(throughput::StreamCommand),
 }
 
 #[derive(Args, Debug)]
@@ -137,6 +143,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(arguments) => run(arguments),
         Command::Recovery(arguments) => recovery(&arguments),
+        Command::Throughput(arguments) => throughput::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Stream(stream) => stream.run().map(|()| ExitCode::SUCCESS),
         Command::List(selection) => {
             for case in selection.cases() {
                 println!("{}", case.name());

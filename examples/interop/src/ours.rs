@@ -13,6 +13,7 @@ use crate::clock;
 use crate::lab::{BRANCH_IDENTITY, HUB_ADDRESS, HUB_IDENTITY, Lab, PAIRS, PSK, Pair, Role};
 use crate::process::{self, BRIEF, Running};
 use crate::settings::Settings;
+use crate::throughput::METRICS;
 
 /// How long our branch may take from its start to three proven pairs.
 pub const START_LIMIT: Duration = Duration::from_secs(10);
@@ -25,6 +26,7 @@ pub struct Daemon {
     executable: PathBuf,
     configuration: PathBuf,
     log: PathBuf,
+    level: &'static str,
     key_log: PathBuf,
     socket: PathBuf,
 }
@@ -55,13 +57,15 @@ impl Daemon {
             settings_file(role, settings, socket, &directory.join("psk"), &key_log),
         )?;
         let log = directory.join("log");
-        let running = launch(lab, role, &executable, &configuration, &log)?;
+        let level = if settings.measured { "info" } else { "debug" };
+        let running = launch(lab, role, &executable, &configuration, level, &log)?;
         let mut daemon = Self {
             running,
             role,
             executable,
             configuration,
             log,
+            level,
             key_log,
             socket: socket.to_owned(),
         };
@@ -89,6 +93,7 @@ impl Daemon {
             self.role,
             &self.executable,
             &self.configuration,
+            self.level,
             &self.log,
         )?;
         self.running.alive()
@@ -163,6 +168,11 @@ impl Daemon {
             .collect())
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.running.id()
+    }
+
     /// Fails when it has ended.
     ///
     /// # Errors
@@ -191,6 +201,7 @@ fn launch(
     role: Role,
     executable: &Path,
     configuration: &Path,
+    level: &str,
     log: &Path,
 ) -> Result<Running> {
     lab.end(role).start(
@@ -201,7 +212,7 @@ fn launch(
             "--config",
             &configuration.to_string_lossy(),
         ],
-        &[("RUST_LOG", "debug"), ("NO_COLOR", "1")],
+        &[("RUST_LOG", level), ("NO_COLOR", "1")],
         log,
     )
 }
@@ -229,6 +240,7 @@ fn settings_file(
         sa_lifetime,
         dpd_delay,
         always_encapsulate,
+        measured,
     } = settings;
     let psk = psk.display();
     let (head, peer) = match role {
@@ -248,6 +260,11 @@ fn settings_file(
             ),
         ),
     };
+    let outlet = if *measured {
+        format!("metrics = \"{METRICS}\"")
+    } else {
+        format!("key_log = \"{}\"", key_log.display())
+    };
     let pairs: String = PAIRS.iter().map(|pair| pair_table(pair, role)).collect();
     format!(
         "{head}\
@@ -258,7 +275,7 @@ fn settings_file(
          dpd_delay = \"{}s\"\n\
          encapsulation = \"{}\"\n\
          control = \"{}\"\n\
-         key_log = \"{}\"\n\
+         {outlet}\n\
          \n\
          [tun]\n\
          name = \"pairs0\"\n\
@@ -273,8 +290,7 @@ fn settings_file(
         } else {
             "auto"
         },
-        socket.display(),
-        key_log.display()
+        socket.display()
     )
 }
 

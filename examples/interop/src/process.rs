@@ -164,6 +164,11 @@ impl Running {
         Ok(())
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to end by `signal` and waits.
     ///
     /// # Errors

@@ -19,6 +19,8 @@ pub struct Settings {
     pub dpd_delay: Duration,
     /// UDP encapsulation even where no address is translated.
     pub always_encapsulate: bool,
+    /// Counters to read, a short log and no key log, as on a machine at work.
+    pub measured: bool,
 }
 
 impl Settings {
@@ -31,6 +33,7 @@ impl Settings {
             sa_lifetime: Duration::from_secs(3600),
             dpd_delay: Duration::from_secs(20),
             always_encapsulate: false,
+            measured: false,
         }
     }
 }

@@ -44,7 +44,7 @@ impl Charon {
         fs::create_dir_all(directory.join("swanctl"))?;
         fs::write(
             directory.join("strongswan.conf"),
-            daemon_configuration(&directory, socket),
+            daemon_configuration(&directory, socket, settings),
         )?;
         fs::write(
             directory.join("swanctl/swanctl.conf"),
@@ -152,6 +152,11 @@ impl Charon {
         fs::read_to_string(&path).with_context(|| format!("{}", path.display()))
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.running.id()
+    }
+
     /// Fails when it has ended.
     ///
     /// # Errors
@@ -214,7 +219,8 @@ fn launch(lab: &Lab, role: Role, directory: &Path) -> Result<Running> {
 }
 
 /// strongswan.conf: only what is needed is loaded, its data plane runs in user space, and keys go into its log.
-fn daemon_configuration(directory: &Path, socket: &Path) -> String {
+fn daemon_configuration(directory: &Path, socket: &Path, settings: &Settings) -> String {
+    let level = if settings.measured { 0 } else { 4 };
     format!(
         "charon {{\n\
            load = random nonce openssl aes sha1 sha2 hmac kdf gcm gmp curve25519 kernel-libipsec kernel-netlink socket-default vici updown\n\
@@ -231,8 +237,8 @@ fn daemon_configuration(directory: &Path, socket: &Path) -> String {
              ike_name = yes\n\
              flush_line = yes\n\
              default = 1\n\
-             ike = 4\n\
-             chd = 4\n\
+             ike = {level}\n\
+             chd = {level}\n\
            }} }}\n\
          }}\n",
         socket.display(),

@@ -73,6 +73,14 @@ impl Gateway {
         }
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        match self {
+            Self::Ours(daemon) => daemon.id(),
+            Self::StrongSwan(charon) => charon.id(),
+        }
+    }
+
     /// Fails when it has ended.
     ///
     /// # Errors
