@@ -9,12 +9,13 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::time::Instant;
 
+use esp_core::SealSlot;
 use esp_core::encapsulation::{UdpPayload, classify};
 use ike_core::{Endpoint, PairIndex};
 use ntp_core::{NtpTimestamp, Purpose};
 
 use crate::config::{BranchConfig, ProbeMode};
-use crate::data_path::{Arrival, DataPath, Encapsulated, Received, Usage};
+use crate::data_path::{Arrival, DataPath, Encapsulated, Outlet, Received, Usage};
 use crate::error::{DatagramError, EncapsulateError};
 use crate::event::{Event, Failure, MemberId, PairDownReason, PairId};
 use crate::jitter::Jitter;
@@ -225,6 +226,29 @@ impl Branch {
             self.settle(now);
         }
         Ok(sent)
+    }
+
+    /// Where a packet leaves now, and so does every other between the same two hosts; `None` where
+    /// no pair owns it or its pair has no SA, so that it is [`encapsulate`](Self::encapsulate)'s.
+    #[must_use]
+    pub fn outlet(&self, packet: &[u8]) -> Option<Outlet> {
+        self.data_path.outlet(packet)
+    }
+
+    /// Seals packets that leave through the same [`Outlet`] where they lie, at less cost than one by
+    /// one. All of them must be of the outlet's pair; whoever lays them out sees to that.
+    ///
+    /// # Errors
+    ///
+    /// [`EncapsulateError::Seal`]: none is sealed, and all are dropped and counted.
+    pub fn seal_batch(
+        &mut self,
+        now: Instant,
+        outlet: &Outlet,
+        slots: &mut [SealSlot<'_>],
+    ) -> Result<(), EncapsulateError> {
+        let now = self.advance(now);
+        self.data_path.seal_batch(now, outlet.pair, slots)
     }
 
     /// Does what time has made due.

@@ -12,7 +12,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use esp_core::ip::InnerPacket;
-use esp_core::{InboundSa, Policy, Sad, SealError, Selector, Spd, Spi, WindowSize};
+use esp_core::{
+    EspSuite, InboundSa, Policy, Sad, SealError, SealSlot, Selector, Spd, Spi, WindowSize,
+};
 use ike_core::IpsecSa;
 
 use crate::config::{CryptoProvider, EspKeyLog, PairConfig, Timing};
@@ -53,6 +55,21 @@ pub enum Encapsulated {
     Consumed,
     /// No pair matches, so the packet must not enter a tunnel.
     NoPair,
+}
+
+/// Where the packets of a flow leave, and in what: what it takes to lay out a batch for
+/// [`seal_batch`](crate::Branch::seal_batch).
+///
+/// It holds until the machine is given anything but packets to seal.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Outlet {
+    /// The pair that owns the flow.
+    pub pair: PairId,
+    /// Where it goes.
+    pub path: Path,
+    /// How long the ESP packets are, and where in them the packets lie.
+    pub suite: EspSuite,
 }
 
 /// What became of a datagram from the outer network.
@@ -275,6 +292,35 @@ impl DataPath {
         }
     }
 
+    /// Where a packet, and every other between the same two hosts, leaves now.
+    pub(crate) fn outlet(&self, packet: &[u8]) -> Option<Outlet> {
+        let inner = InnerPacket::parse(packet).ok()?;
+        let pair = self.route(inner.source(), inner.destination())?;
+        let sa = self.pairs.get(&pair)?.carrier()?;
+        Some(Outlet {
+            pair,
+            path: sa.path,
+            suite: sa.outbound.suite(),
+        })
+    }
+
+    /// Seals packets of one pair where they lie.
+    pub(crate) fn seal_batch(
+        &mut self,
+        now: Instant,
+        id: PairId,
+        slots: &mut [SealSlot<'_>],
+    ) -> Result<(), EncapsulateError> {
+        let sealed = self
+            .pairs
+            .get_mut(&id)
+            .map_or(Err(SealError::Refused), |pair| seal_slots(pair, now, slots));
+        sealed.map_err(|error| {
+            self.stats.drop(DropReason::Unsealed, slots.len() as u64);
+            EncapsulateError::Seal(error)
+        })
+    }
+
     fn route(&self, source: IpAddr, destination: IpAddr) -> Option<PairId> {
         match self.spd.lookup(source, destination)? {
             Policy::Protect(id) => Some(*id),
@@ -415,6 +461,23 @@ fn seal(
     pair.octets_out = pair.octets_out.saturating_add(packet.len() as u64);
     pair.watch.sent(now, inner, packet);
     Ok((path, len))
+}
+
+/// Seals a batch through the pair's newest SA.
+fn seal_slots(pair: &mut Pair, now: Instant, slots: &mut [SealSlot<'_>]) -> Result<(), SealError> {
+    for slot in slots.iter() {
+        if pair.watch.is_observing(now) {
+            break;
+        }
+        if let Ok(inner) = InnerPacket::parse(slot.packet()) {
+            pair.watch.sent(now, &inner, slot.packet());
+        }
+    }
+    let octets: usize = slots.iter().map(|slot| slot.packet().len()).sum();
+    let sa = pair.outbound().ok_or(SealError::Refused)?;
+    sa.outbound.seal_batch(slots)?;
+    pair.octets_out = pair.octets_out.saturating_add(octets as u64);
+    Ok(())
 }
 
 fn selector(config: &PairConfig) -> Option<Selector> {

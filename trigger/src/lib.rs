@@ -31,7 +31,7 @@ pub use config::{
     BranchConfig, BranchConfigBuilder, ConfigError, CryptoProvider, EspKeyLog, HubConfig,
     HubConfigBuilder, MemberConfig, PairConfig, ProbeMode, Timing, Trigger,
 };
-pub use data_path::{Encapsulated, MAX_OVERHEAD, Received};
+pub use data_path::{Encapsulated, MAX_OVERHEAD, Outlet, Received};
 pub use error::{DatagramError, DropReason, EncapsulateError};
 pub use event::{Event, Failure, MemberId, PairDownReason, PairId};
 pub use hub::{Hub, MemberError};

@@ -94,6 +94,11 @@ impl Pair {
         Some(self.sas.remove(at))
     }
 
+    /// The SA that carries what is sent, to look at.
+    pub(crate) fn carrier(&self) -> Option<&PairSa> {
+        self.sas.iter().rev().find(|sa| sa.confirmed)
+    }
+
     /// The SA that carries what is sent.
     pub(crate) fn outbound(&mut self) -> Option<&mut PairSa> {
         self.sas.iter_mut().rev().find(|sa| sa.confirmed)

@@ -90,12 +90,15 @@ pub(crate) struct AnswerWatch {
 }
 
 impl AnswerWatch {
+    /// Whether a flow is under observation, so that what is sent now need not be shown.
+    pub(crate) fn is_observing(&self, now: Instant) -> bool {
+        self.expected
+            .is_some_and(|(since, _)| now < since + OBSERVED)
+    }
+
     /// An inner packet has gone out through the pair.
     pub(crate) fn sent(&mut self, now: Instant, inner: &InnerPacket, packet: &[u8]) {
-        if self
-            .expected
-            .is_some_and(|(since, _)| now < since + OBSERVED)
-        {
+        if self.is_observing(now) {
             return;
         }
         let Some(answer) = Flow::of(inner, packet).and_then(Flow::answer) else {

@@ -64,6 +64,41 @@ fn the_packet_that_triggers_at_the_branch_is_held_and_delivered() {
 }
 
 #[test]
+fn a_batch_arrives_as_packets_sealed_one_by_one_do() {
+    let mut world = World::new(21, Settings::default());
+    let (_, _, _, source, target, _) = PAIRS[1];
+    let packets: Vec<Vec<u8>> = (0_u8..20)
+        .map(|number| {
+            udp(
+                SocketAddr::new(source.parse().unwrap(), 40_000),
+                SocketAddr::new(target.parse().unwrap(), 514),
+                &vec![number; 1 + usize::from(number % 7)],
+            )
+        })
+        .collect();
+    let send = |world: &mut World| {
+        world
+            .network
+            .act(world.branch, |site, now| site.send_batch(now, &packets))
+    };
+    assert!(!send(&mut world), "there is no SA yet");
+    world.link_up();
+    world.expect_all_up(SECOND);
+    let octets_out = |world: &World| {
+        let branch = world.network.host(world.branch).branch();
+        branch.pairs().nth(1).unwrap().octets_out
+    };
+    let before = octets_out(&world);
+    assert!(send(&mut world));
+    let sent: usize = packets.iter().map(Vec::len).sum();
+    assert!(before + sent as u64 <= octets_out(&world));
+    world.network.run_for(SECOND);
+
+    let delivered = world.network.host(world.hub).delivered();
+    assert_eq!(delivered, packets);
+}
+
+#[test]
 fn a_branch_that_reboots_is_readable_again_within_half_a_second() {
     let mut world = World::up(4, Settings::default());
     world.network.run_for(30 * SECOND);

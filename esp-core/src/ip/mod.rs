@@ -13,6 +13,7 @@ mod protocol;
 mod udp;
 
 pub use crate::error::{IcmpError, IpError};
+pub use checksum::Checksum;
 pub use dscp::Dscp;
 pub use ecn::Ecn;
 pub use fragment::Fragments;

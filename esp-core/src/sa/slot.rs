@@ -29,6 +29,12 @@ impl<'a> SealSlot<'a> {
         }
     }
 
+    /// The IP packet as it was given, until it is sealed.
+    #[must_use]
+    pub fn packet(&self) -> &[u8] {
+        self.buffer.get(self.packet.clone()).unwrap_or(&[])
+    }
+
     /// Where in the buffer the ESP packet lies, from SPI to ICV; empty before it is sealed.
     #[must_use]
     pub fn esp(&self) -> Range<usize> {

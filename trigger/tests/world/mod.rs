@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sim::{Datagram, Host, HostId, Link, Network};
+use trigger::esp_core::SealSlot;
 use trigger::esp_core::ip::{Dscp, UdpDatagram, udp_packet};
 use trigger::ike_core::config::PeerConfigBuilder;
 use trigger::ike_core::{Encapsulation, EndpointConfig, PeerConfig, PreSharedKey};
@@ -249,6 +250,37 @@ impl Site {
             outgoing.push(datagram(path, out));
         }
         Ok(sent)
+    }
+
+    /// Sends inner packets of one pair of a branch as a batch. Whether there was an SA.
+    pub fn send_batch(&mut self, now: Instant, packets: &[Vec<u8>]) -> bool {
+        let Self::Branch(branch, outgoing) = self else {
+            panic!("a hub");
+        };
+        let Some(outlet) = branch.outlet(&packets[0]) else {
+            return false;
+        };
+        let header = outlet.suite.header_len();
+        let mut buffers: Vec<Vec<u8>> = packets
+            .iter()
+            .map(|packet| {
+                let mut buffer = vec![0; outlet.suite.sealed_len(packet.len())];
+                buffer[header..header + packet.len()].copy_from_slice(packet);
+                buffer
+            })
+            .collect();
+        let mut slots: Vec<SealSlot<'_>> = buffers
+            .iter_mut()
+            .zip(packets)
+            .map(|(buffer, packet)| SealSlot::new(buffer, header..header + packet.len()))
+            .collect();
+        branch.seal_batch(now, &outlet, &mut slots).unwrap();
+        outgoing.extend(
+            buffers
+                .into_iter()
+                .map(|buffer| datagram(outlet.path, buffer)),
+        );
+        true
     }
 
     /// What is inside a branch: the data service.
