@@ -19,7 +19,8 @@ use self::role::{Reloaded, RoleState};
 pub use crate::assemble::AssembleError;
 use crate::command::show;
 use crate::io::{
-    OuterSockets, ReceiveBuffers, Routes, SystemError, Tun, is_transient, would_block,
+    OuterSockets, Outgoing, ReceiveBuffers, Routes, SystemError, Train, Tun, TunBuffer,
+    is_transient, would_block,
 };
 use crate::key_log::WiresharkKeyLog;
 use crate::machine::Machine;
@@ -38,7 +39,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const WALL_CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 /// A snapshot serves everybody who asks within this time.
 const SNAPSHOT_LIFETIME: Duration = Duration::from_millis(5);
-/// Packets taken from the TUN in one turn at most.
+/// Packets after which a turn takes no more from the TUN.
 const TUN_BATCH: usize = 64;
 /// The longest packet that a TUN gives.
 const MAX_PACKET: usize = 65_536;
@@ -73,6 +74,9 @@ struct Daemon {
     service: Service,
     signals: Signals,
     buffers: ReceiveBuffers,
+    from_tun: TunBuffer,
+    train: Train,
+    /// For packets that have no SA yet, and what may still come of them.
     packet: Vec<u8>,
     sealed: Vec<u8>,
     drops: IoDrops,
@@ -171,6 +175,8 @@ impl Daemon {
             service,
             signals,
             buffers: ReceiveBuffers::default(),
+            from_tun: TunBuffer::default(),
+            train: Train::default(),
             packet: vec![0; MAX_PACKET],
             sealed: vec![0; MAX_PACKET + MAX_OVERHEAD],
             drops: IoDrops::default(),
@@ -308,6 +314,7 @@ impl Daemon {
             drops,
             ..
         } = self;
+        let mut packets = tun.incoming();
         let received = outer.receive(index, buffers, |received| {
             let (source, destination) = (received.source, received.destination);
             let taken = match received.carrier {
@@ -317,16 +324,12 @@ impl Daemon {
                 }
             };
             match taken {
-                Ok(Received::Packet { packet, .. }) => {
-                    if let Err(error) = tun.send(packet) {
-                        drops.tun_send += 1;
-                        trace!(%error, "the TUN did not take a packet");
-                    }
-                }
+                Ok(Received::Packet { packet, .. }) => packets.push(packet),
                 Ok(_) => {}
                 Err(error) => debug!(%source, %error, "dropped a datagram"),
             }
         });
+        drops.tun_send += tun.send(&packets);
         if let Err(error) = received
             && !would_block(&error)
         {
@@ -334,30 +337,46 @@ impl Daemon {
         }
     }
 
+    /// Takes what the TUN has, up to a limit, and sends it at once: nothing waits for company.
     fn receive_tun(&mut self, now: Instant) -> Result<(), SystemError> {
-        for _ in 0..TUN_BATCH {
-            let len = match self.tun.receive(&mut self.packet) {
-                Ok(len) => len,
-                Err(error) if would_block(&error) => return Ok(()),
+        let Self {
+            tun,
+            from_tun,
+            machine,
+            train,
+            outer,
+            drops,
+            packet,
+            sealed,
+            ..
+        } = self;
+        let mut outward = Outward {
+            now,
+            machine,
+            train,
+            outer,
+            drops,
+        };
+        let mut taken = 0;
+        while taken < TUN_BATCH {
+            match tun.receive(from_tun) {
+                Ok(Some(outgoing)) => {
+                    taken += outgoing.count();
+                    outward.take(&outgoing, packet, sealed);
+                }
+                Ok(None) => {
+                    taken += 1;
+                    outward.drops.tun_receive += 1;
+                }
+                Err(error) if would_block(&error) => break,
                 // It would stay readable for ever.
                 Err(error) => {
                     let remedy = "somebody has removed the device: start the daemon again";
                     return Err(SystemError::new("read the TUN device", error, remedy));
                 }
-            };
-            let Some(packet) = self.packet.get(..len) else {
-                continue;
-            };
-            match self.machine.encapsulate(now, packet, &mut self.sealed) {
-                Ok(Encapsulated::Sealed { path, len, .. }) => {
-                    if let Some(sealed) = self.sealed.get(..len) {
-                        send(&self.outer, &mut self.drops, &path, sealed);
-                    }
-                }
-                Ok(outcome) => trace!(?outcome, "took a packet"),
-                Err(error) => trace!(%error, "dropped a packet"),
             }
         }
+        outward.depart();
         Ok(())
     }
 
@@ -423,6 +442,79 @@ impl Daemon {
     }
 }
 
+/// The way from the TUN to the outer sockets.
+struct Outward<'d> {
+    now: Instant,
+    machine: &'d mut Machine,
+    train: &'d mut Train,
+    outer: &'d OuterSockets,
+    drops: &'d mut IoDrops,
+}
+
+impl Outward<'_> {
+    /// Puts packets into the train; it leaves when it is full, or does not take them.
+    fn take(&mut self, outgoing: &Outgoing<'_>, packet: &mut [u8], sealed: &mut [u8]) {
+        let Some(outlet) = self.machine.outlet(outgoing.octets()) else {
+            return self.take_singly(outgoing, packet, sealed);
+        };
+        for index in 0..outgoing.count() {
+            let len = outgoing.packet_len(index);
+            if !self.train.takes(&outlet, len) {
+                self.depart();
+            }
+            let taken = self
+                .train
+                .append(outlet, len, |place| outgoing.write(index, place));
+            if taken.is_none() {
+                self.drops.tun_receive += 1;
+            }
+        }
+    }
+
+    /// Packets whose pair has no SA, or that have no pair.
+    fn take_singly(&mut self, outgoing: &Outgoing<'_>, packet: &mut [u8], sealed: &mut [u8]) {
+        self.depart();
+        for index in 0..outgoing.count() {
+            let Some(packet) = packet.get_mut(..outgoing.packet_len(index)) else {
+                continue;
+            };
+            if outgoing.write(index, packet).is_none() {
+                self.drops.tun_receive += 1;
+                continue;
+            }
+            match self.machine.encapsulate(self.now, packet, sealed) {
+                Ok(Encapsulated::Sealed { path, len, .. }) => {
+                    if let Some(sealed) = sealed.get(..len) {
+                        send(self.outer, self.drops, &path, sealed);
+                    }
+                }
+                Ok(outcome) => trace!(?outcome, "took a packet"),
+                Err(error) => trace!(%error, "dropped a packet"),
+            }
+        }
+    }
+
+    /// Seals and sends what is in the train.
+    fn depart(&mut self) {
+        if self.train.is_empty() {
+            return;
+        }
+        if let Some((outlet, mut slots)) = self.train.slots() {
+            match self.machine.seal_batch(self.now, &outlet, &mut slots) {
+                Ok(()) => {
+                    let (lost, reason) = self.outer.send_train(&outlet.path, self.train);
+                    self.drops.outer_send += lost;
+                    if let Some(error) = reason {
+                        log_lost(&outlet.path, &error);
+                    }
+                }
+                Err(error) => trace!(%error, "dropped packets"),
+            }
+        }
+        self.train.clear();
+    }
+}
+
 fn take_snapshot(
     now: Instant,
     began: Instant,
@@ -450,11 +542,15 @@ fn take_snapshot(
 fn send(outer: &OuterSockets, drops: &mut IoDrops, path: &trigger::Path, contents: &[u8]) {
     if let Err(error) = outer.send(path, contents) {
         drops.outer_send += 1;
-        if is_transient(&error) {
-            trace!(%error, "lost a datagram");
-        } else {
-            debug!(%error, ?path, "cannot send");
-        }
+        log_lost(path, &error);
+    }
+}
+
+fn log_lost(path: &trigger::Path, error: &io::Error) {
+    if is_transient(error) {
+        trace!(%error, "lost a datagram");
+    } else {
+        debug!(%error, ?path, "cannot send");
     }
 }
 

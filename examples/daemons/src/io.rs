@@ -1,9 +1,17 @@
 //! Sockets, TUN, routes and links: everything that touches the system.
 
+mod batch;
+mod incoming;
 mod link_watch;
+mod offload;
 mod outer;
+mod outgoing;
+#[cfg(test)]
+mod packets;
 mod routes;
 mod rtnetlink;
+mod train;
+mod transport;
 mod tun;
 
 use std::io;
@@ -11,12 +19,15 @@ use std::io;
 use rustix::io::Errno;
 use thiserror::Error;
 
+pub use self::incoming::Incoming;
 pub use self::link_watch::{LinkWatch, PathChange};
 pub(crate) use self::outer::is_transient;
 pub use self::outer::{OuterSockets, ReceiveBuffers, Received};
+pub use self::outgoing::Outgoing;
 pub use self::routes::Routes;
 pub use self::rtnetlink::Rtnetlink;
-pub use self::tun::Tun;
+pub use self::train::Train;
+pub use self::tun::{Tun, TunBuffer};
 
 /// Something of the system could not be had, and what to do about it.
 #[derive(Debug, Error)]

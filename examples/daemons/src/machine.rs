@@ -3,10 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use esp_core::SealSlot;
 use ntp_core::NtpTimestamp;
 use trigger::{
-    Branch, DatagramError, EncapsulateError, Encapsulated, Event, Hub, MemberStatus, PairStatus,
-    Received, Stats, Transmit,
+    Branch, DatagramError, EncapsulateError, Encapsulated, Event, Hub, MemberStatus, Outlet,
+    PairStatus, Received, Stats, Transmit,
 };
 
 /// Either machine; each call is the machine's own.
@@ -51,6 +52,25 @@ impl Machine {
         match self {
             Self::Branch(branch) => branch.encapsulate(now, packet, out),
             Self::Hub(hub) => hub.encapsulate(now, packet, out),
+        }
+    }
+
+    pub(crate) fn outlet(&self, packet: &[u8]) -> Option<Outlet> {
+        match self {
+            Self::Branch(branch) => branch.outlet(packet),
+            Self::Hub(hub) => hub.outlet(packet),
+        }
+    }
+
+    pub(crate) fn seal_batch(
+        &mut self,
+        now: Instant,
+        outlet: &Outlet,
+        slots: &mut [SealSlot<'_>],
+    ) -> Result<(), EncapsulateError> {
+        match self {
+            Self::Branch(branch) => branch.seal_batch(now, outlet, slots),
+            Self::Hub(hub) => hub.seal_batch(now, outlet, slots),
         }
     }
 

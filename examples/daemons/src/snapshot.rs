@@ -26,6 +26,8 @@ pub(crate) struct IoDrops {
     pub(crate) outer_send: u64,
     /// Packets that the TUN did not take.
     pub(crate) tun_send: u64,
+    /// What the TUN gave and no packet could be made of.
+    pub(crate) tun_receive: u64,
 }
 
 pub(crate) fn peers<'m>(
@@ -69,6 +71,7 @@ pub(crate) fn drops(stats: &Stats, ike: &ike_core::Stats, io: IoDrops) -> Vec<(S
         ("no_pair", stats.unmatched),
         ("outer_send", io.outer_send),
         ("tun_send", io.tun_send),
+        ("tun_receive", io.tun_receive),
     ];
     machine
         .chain(ike)

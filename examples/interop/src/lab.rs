@@ -174,6 +174,29 @@ impl Lab {
         &self.isp
     }
 
+    /// Makes every wire carry UDP datagrams one by one, as all wires do but those between namespaces: these take a segmented
+    /// send as it is, and a capture would show it as one datagram.
+    ///
+    /// # Errors
+    ///
+    /// When `ethtool` refuses.
+    pub fn split_on_the_wire(&self) -> Result<()> {
+        for (namespace, device) in [
+            (&self.branch, "wan"),
+            (&self.hub, "wan"),
+            (&self.isp, "tobranch"),
+            (&self.isp, "tohub"),
+        ] {
+            namespace
+                .run(
+                    BRIEF,
+                    &["ethtool", "-K", device, "tx-udp-segmentation", "off"],
+                )?
+                .stdout()?;
+        }
+        Ok(())
+    }
+
     /// The branch's line goes dead, and its routes with it.
     ///
     /// # Errors

@@ -221,8 +221,8 @@ fn check_machine(binaries: &Path) -> Result<()> {
     }
     strongswan::installed()?;
     for program in [
-        "ip", "nft", "ping", "swanctl", "chronyd", "tcpdump", "tshark", "setpriv", "timeout",
-        "sysctl",
+        "ip", "nft", "ethtool", "ping", "swanctl", "chronyd", "tcpdump", "tshark", "setpriv",
+        "timeout", "sysctl",
     ] {
         let found = process::run(
             process::BRIEF,

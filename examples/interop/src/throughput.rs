@@ -308,7 +308,7 @@ impl Section {
             let contender = Contender::start(kind, &site, self.load == Load::Forwarded, tools)
                 .with_context(|| kind.name())?;
             if !self.super_packets() {
-                contender.split_on_the_wire()?;
+                contender.lab().split_on_the_wire()?;
             }
             contenders.push((contender, Vec::new()));
         }

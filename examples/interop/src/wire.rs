@@ -130,6 +130,7 @@ fn record(
     settings: &Settings,
 ) -> Result<(Tunnel, [Capture; 2])> {
     let lab = Lab::new(site.prefix(), path)?;
+    lab.split_on_the_wire()?;
     let captures = [
         Capture::start(&lab, Role::Branch, site.directory())?,
         Capture::start(&lab, Role::Hub, site.directory())?,

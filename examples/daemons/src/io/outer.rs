@@ -1,5 +1,6 @@
 //! The outer side: UDP sockets for IKE and encapsulated ESP, raw sockets for ESP right above IP.
 
+use core::cell::Cell;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,6 +13,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tracing::info;
 use trigger::{Carrier, Path};
 
+use super::batch::{self, Way};
+use super::train::Train;
 use super::{SystemError, is_errno};
 use crate::settings::GatewaySettings;
 
@@ -50,6 +53,8 @@ struct OuterSocket {
     carrier: Carrier,
     /// What it is bound to; the address may be unspecified.
     bound: SocketAddr,
+    /// Whether the kernel cuts one long send into datagrams.
+    cuts: Cell<bool>,
 }
 
 /// All sockets of the outer side.
@@ -95,11 +100,11 @@ impl OuterSockets {
     /// # Errors
     ///
     /// What the system says; `WouldBlock` when there is nothing.
-    pub fn receive(
+    pub fn receive<'b>(
         &self,
         index: usize,
-        buffers: &mut ReceiveBuffers,
-        mut each: impl FnMut(Received<'_>),
+        buffers: &'b mut ReceiveBuffers,
+        mut each: impl FnMut(Received<'b>),
     ) -> io::Result<()> {
         let Some(outer) = self.sockets.get(index) else {
             return Ok(());
@@ -175,6 +180,48 @@ impl OuterSockets {
             .try_send(UdpSockRef::from(&outer.socket), &transmit)
     }
 
+    /// Sends the packets of a train, which are sealed; how many were lost, and why the last of those.
+    pub fn send_train(&self, path: &Path, train: &Train) -> (u64, Option<io::Error>) {
+        let count = train.len() as u64;
+        let first = train.ranges().next().unwrap_or_default();
+        let Some(outer) = self.sender(path) else {
+            return (count, Some(io::ErrorKind::AddrNotAvailable.into()));
+        };
+        if first.end == train.contents().len() {
+            return match self.send(path, train.contents()) {
+                Ok(()) => (0, None),
+                Err(error) => (count, Some(error)),
+            };
+        }
+        let source = path.source.ip();
+        let way = Way {
+            source: (!source.is_unspecified()).then_some(source),
+            destination: match path.carrier {
+                Carrier::Udp => path.destination,
+                Carrier::Esp | _ => SocketAddr::new(path.destination.ip(), 0),
+            },
+        };
+        if outer.cuts.get()
+            && let Ok(segment_len) = u16::try_from(first.len())
+        {
+            match batch::segmented(&outer.socket, way, train.contents(), segment_len) {
+                Ok(()) => return (0, None),
+                // The device can compute no checksums, so that the kernel will not cut for it.
+                Err(error) if is_errno(&error, Errno::IO) => {
+                    outer.cuts.set(false);
+                    info!(
+                        "the network device does without UDP segmentation: datagrams are sent one by one"
+                    );
+                }
+                // Longer than this path's MTU: what is sent one by one may be fragmented.
+                Err(error)
+                    if is_errno(&error, Errno::INVAL) || is_errno(&error, Errno::MSGSIZE) => {}
+                Err(error) => return (count, Some(error)),
+            }
+        }
+        outer.send_listed(way, train)
+    }
+
     /// The socket that may send from the path's source: the one bound to it, else one bound to any address.
     fn sender(&self, path: &Path) -> Option<&OuterSocket> {
         let suits = |outer: &&OuterSocket| {
@@ -247,6 +294,26 @@ fn udp_error(bound: SocketAddr, name: &str, error: io::Error) -> SystemError {
 }
 
 impl OuterSocket {
+    fn send_listed(&self, way: Way, train: &Train) -> (u64, Option<io::Error>) {
+        let (mut sent, mut lost, mut reason) = (0, 0, None);
+        while sent < train.len() {
+            match batch::listed(
+                &self.socket,
+                way,
+                train.contents(),
+                train.ranges().skip(sent),
+            ) {
+                Ok(count) if count != 0 => sent += count,
+                refused => {
+                    reason = refused.err().or(reason);
+                    sent += 1;
+                    lost += 1;
+                }
+            }
+        }
+        (lost, reason)
+    }
+
     fn udp(bound: SocketAddr) -> io::Result<Self> {
         Self::open(Type::DGRAM, Protocol::UDP, Carrier::Udp, bound)
     }
@@ -280,7 +347,12 @@ impl OuterSocket {
             sockopt::set_ipv6_mtu_discover(&socket, sockopt::Ipv6PathMtuDiscovery::DONT)?;
         }
         enlarge_buffers(&socket)?;
+        let cuts = carrier == Carrier::Udp && state.max_gso_segments() != 1;
+        if carrier == Carrier::Udp && !cuts {
+            info!(%bound, "this kernel has no UDP segmentation: datagrams are sent one by one");
+        }
         Ok(Self {
+            cuts: Cell::new(cuts),
             socket,
             state,
             carrier,

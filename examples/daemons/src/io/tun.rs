@@ -4,18 +4,35 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::io::Errno;
+use tracing::{info, trace};
 use tun_rs::{DeviceBuilder, SyncDevice};
 
+use super::incoming::{Headers, Incoming};
+use super::offload::OffloadHeader;
+use super::outgoing::Outgoing;
 use super::{SystemError, is_errno};
 use crate::settings::TunSettings;
 
 /// Packets the kernel keeps for us while we are busy, beyond which it drops.
 const QUEUE_LEN: u32 = 1000;
+/// The most that the kernel gives at once.
+const MAX_READ: usize = OffloadHeader::LEN + 65_536;
 
 /// A TUN device that goes away with this value.
 pub struct Tun {
     device: SyncDevice,
     index: u32,
+    /// Whether packets go through it together, behind a header of their own.
+    offload: bool,
+}
+
+/// Room for what one read gives.
+pub struct TunBuffer(Vec<u8>);
+
+impl Default for TunBuffer {
+    fn default() -> Self {
+        Self(vec![0; MAX_READ])
+    }
 }
 
 impl Tun {
@@ -48,17 +65,33 @@ impl Tun {
                 )
             }
         };
-        let device = DeviceBuilder::new()
-            .name(&settings.name)
-            .mtu(settings.mtu)
-            .with(|builder| {
-                builder.tx_queue_len(QUEUE_LEN);
+        let build = |offload| {
+            DeviceBuilder::new()
+                .name(&settings.name)
+                .mtu(settings.mtu)
+                .with(|builder| {
+                    builder.tx_queue_len(QUEUE_LEN).offload(offload);
+                })
+                .build_sync()
+        };
+        let device = build(true)
+            .or_else(|error| {
+                let device = build(false)?;
+                info!(%error, "this kernel passes packets through the TUN one by one");
+                Ok(device)
             })
-            .build_sync()
             .map_err(refused)?;
+        if device.tcp_gso() && !device.udp_gso() {
+            info!("this kernel passes UDP through the TUN packet by packet; Linux 6.2 would not");
+        }
         device.set_nonblocking(true).map_err(refused)?;
         let index = device.if_index().map_err(refused)?;
-        Ok(Self { device, index })
+        let offload = device.tcp_gso();
+        Ok(Self {
+            device,
+            index,
+            offload,
+        })
     }
 
     /// The interface's index.
@@ -67,22 +100,44 @@ impl Tun {
         self.index
     }
 
-    /// Reads one packet; its length.
+    /// Reads a packet, or several of one flow in one. `None` where the kernel gave what it should not.
     ///
     /// # Errors
     ///
     /// `WouldBlock` when there is none.
-    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.device.recv(buffer)
+    pub fn receive<'b>(&self, buffer: &'b mut TunBuffer) -> io::Result<Option<Outgoing<'b>>> {
+        let len = rustix::io::read(&self.device, &mut buffer.0)?;
+        let octets = buffer.0.get_mut(..len).unwrap_or_default();
+        if !self.offload {
+            return Ok(Some(Outgoing::whole(octets)));
+        }
+        Ok(octets
+            .split_first_chunk_mut::<{ OffloadHeader::LEN }>()
+            .and_then(|(header, packet)| Outgoing::new(OffloadHeader::decode(*header)?, packet)))
     }
 
-    /// Writes one packet.
-    ///
-    /// # Errors
-    ///
-    /// `WouldBlock` when the kernel has no room, `InvalidInput` where it is no IP packet.
-    pub fn send(&self, packet: &[u8]) -> io::Result<()> {
-        self.device.send(packet).map(drop)
+    /// Room for packets that are to be written together as far as this device can.
+    #[must_use]
+    pub fn incoming<'a>(&self) -> Incoming<'a> {
+        Incoming::new(self.offload, self.device.udp_gso())
+    }
+
+    /// Writes packets; how many the kernel did not take.
+    pub fn send(&self, packets: &Incoming<'_>) -> u64 {
+        let mut headers = Headers::default();
+        let mut lost = 0;
+        for group in packets.groups() {
+            let written = if self.offload {
+                rustix::io::writev(&self.device, &group.pieces(&mut headers))
+            } else {
+                rustix::io::write(&self.device, group.packet())
+            };
+            if let Err(error) = written {
+                lost += group.count() as u64;
+                trace!(%error, "the TUN did not take a packet");
+            }
+        }
+        lost
     }
 }
 

@@ -200,24 +200,9 @@ impl Contender {
             .context("the tunnel carries nothing")
     }
 
-    /// Makes both wires split UDP segments in the sender, as a network card without that offload would.
-    pub(super) fn split_on_the_wire(&self) -> Result<()> {
-        let lab = self.carrier.lab();
-        for (namespace, devices) in [
-            (lab.end(Role::Branch), ["wan", "wan"]),
-            (lab.end(Role::Hub), ["wan", "wan"]),
-            (lab.isp(), ["tobranch", "tohub"]),
-        ] {
-            for device in devices {
-                namespace
-                    .run(
-                        BRIEF,
-                        &["ethtool", "-K", device, "tx-udp-segmentation", "off"],
-                    )?
-                    .stdout()?;
-            }
-        }
-        Ok(())
+    /// The network that it is in.
+    pub(super) fn lab(&self) -> &Lab {
+        self.carrier.lab()
     }
 
     /// What both ends have dropped since they began; nothing for those that are not ours.
