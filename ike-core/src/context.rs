@@ -31,12 +31,12 @@ impl Context<'_> {
 
     /// A fresh SPI that none of our inbound SAs has.
     pub(crate) fn new_spi(&self) -> Spi {
-        loop {
-            let spi = Spi::generate(self.random(), self.config.shard());
-            if !self.index.inbound_spis.contains_key(&spi) {
-                return spi;
-            }
+        let mut spi = Spi::generate(self.random(), self.config.shard());
+        // Counting up ends, even with a source of randomness that repeats itself.
+        while self.index.inbound_spis.contains_key(&spi) {
+            spi = spi.next();
         }
+        spi
     }
 }
 

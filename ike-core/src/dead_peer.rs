@@ -14,6 +14,8 @@ const FIRST_INTERVAL: Duration = Duration::from_secs(1);
 /// What is known about a peer being alive.
 #[derive(Debug)]
 pub(crate) struct DeadPeerDetection {
+    /// Of the first probe.
+    first: u32,
     /// Of the next probe. It moves on when a probe was answered, and not before.
     sequence: u32,
     /// When the last unanswered probe was sent, and how many there were with this sequence number.
@@ -59,11 +61,21 @@ impl DeadPeerDetection {
         // RFC 3706 section 7: the first number is random, with the high bit clear.
         let sequence = u32::from_be_bytes(octets) >> 1;
         Self {
+            first: sequence,
             sequence,
             outstanding: None,
             asking: None,
             hurried_at: None,
             heard: now,
+        }
+    }
+
+    /// Whether a probe of ours had this number: one that comes from the peer may be our own, sent back to us.
+    pub(crate) fn has_sent(&self, sequence: u32) -> bool {
+        if self.first <= self.sequence {
+            (self.first..=self.sequence).contains(&sequence)
+        } else {
+            !(self.sequence + 1..self.first).contains(&sequence)
         }
     }
 

@@ -9,6 +9,7 @@ use core::net::SocketAddr;
 
 use bytes::Bytes;
 
+use self::unauthenticated::Received;
 use crate::config::{EndpointConfig, Identity, PairIndex, PeerConfig, StaticCredentials};
 use crate::context::{Context, Index};
 use crate::cookie::{CookiePair, InitiatorCookie, ResponderCookie};
@@ -16,7 +17,7 @@ use crate::crypto::SecureRandom;
 use crate::error::{AcquireError, DatagramError};
 use crate::event::{CredentialsRequest, DisconnectReason, Event, IkeSaStatus, PeerId, Role};
 use crate::isakmp_sa::Path;
-use crate::limits::{HALF_OPEN_LIFETIME, POOL_PAUSE, QUIET_TIME};
+use crate::limits::{HALF_OPEN_LIFETIME, POOL_PATIENCE, POOL_PAUSE, QUIET_TIME};
 use crate::output::{NON_ESP_MARKER, Output};
 use crate::peer::Peer;
 use crate::phase_one::aggressive_responder::FirstMessage;
@@ -56,6 +57,8 @@ pub struct Endpoint {
     pool: ExponentPool,
     /// When the next value may be made for the pool.
     pool_due: Instant,
+    /// When the last one was.
+    pool_filled: Instant,
     strangers: StrangerLimit,
     reports: StrangerLimit,
     closed: bool,
@@ -92,6 +95,7 @@ impl Endpoint {
             half_open: HalfOpenTable::default(),
             pool: ExponentPool::new(config.exponent_pool()),
             pool_due: now,
+            pool_filled: now,
             strangers: StrangerLimit::new(config.stranger_answers_per_second(), now),
             reports: StrangerLimit::new(REPORTS_PER_SECOND, now),
             closed: false,
@@ -272,14 +276,16 @@ impl Endpoint {
 
     /// Answers an ESP packet under an SPI that nobody knows by an unauthenticated INVALID-SPI, within limits.
     ///
-    /// `local` and `remote` are what the packet came to and from; for raw ESP, both with the IKE port. A peer that lost
-    /// nothing ignores it; one that still has the SA learns that something is wrong, and checks.
+    /// `local` and `remote` are what the packet came to and from; for raw ESP, both with the IKE port. `len` is the
+    /// length of the packet: an answer is never longer. A peer that lost nothing ignores it; one that still has the SA
+    /// learns that something is wrong, and checks.
     pub fn handle_unknown_spi(
         &mut self,
         now: Instant,
         local: SocketAddr,
         remote: SocketAddr,
         spi: u32,
+        len: usize,
     ) {
         self.advance(now);
         let ours = self
@@ -295,7 +301,8 @@ impl Endpoint {
         );
         let spi = spi.to_be_bytes();
         let notification = Notification::new(ProtocolId::ESP, NotifyType::INVALID_SPI, &spi, &[]);
-        self.answer_stranger(Path { local, remote }, cookies, &notification);
+        let received = Received::Message { len };
+        self.answer_stranger(Path { local, remote }, received, cookies, &notification);
     }
 
     /// Tells a peer of a former life that its ISAKMP SA is gone, by an unauthenticated INVALID-COOKIE under the cookies
@@ -309,7 +316,7 @@ impl Endpoint {
     ) {
         self.advance(now);
         if !self.closed && !self.index.isakmp_sas.contains_key(&cookies) {
-            self.send_invalid_cookie(Path { local, remote }, cookies);
+            self.send_invalid_cookie(Path { local, remote }, Received::Nothing, cookies);
         }
     }
 
@@ -362,6 +369,7 @@ impl Endpoint {
             .retain(|_, pending| oldest.is_none_or(|oldest| oldest < pending.since));
         if self.pool_due <= self.now && self.pool.refill(self.config.provider()) {
             self.output.stats.exponents_prepared += 1;
+            self.pool_filled = self.now;
             self.pool_due = self.now + POOL_PAUSE;
         }
     }
@@ -493,7 +501,9 @@ impl Endpoint {
         let Some(contents) = self.unframe(&datagram)? else {
             return Ok(());
         };
-        self.pool_due = self.pool_due.max(self.now + QUIET_TIME);
+        // Without end, a busy hub would share one value for ever.
+        let quiet = (self.now + QUIET_TIME).min(self.pool_filled + POOL_PATIENCE);
+        self.pool_due = self.pool_due.max(quiet);
         let message = match Message::decode(contents) {
             Ok(message) => message,
             Err(DecodeError::UnsupportedVersion { major }) => {
@@ -504,8 +514,8 @@ impl Endpoint {
         match message.header().exchange_type() {
             ExchangeType::AGGRESSIVE => self.receive_aggressive(&message, contents, path),
             ExchangeType::QUICK_MODE => self.receive_quick_mode(&message, contents, path),
-            ExchangeType::INFORMATIONAL => self.receive_informational(&message, path),
-            exchange => self.refuse_exchange(path, message.header(), exchange),
+            ExchangeType::INFORMATIONAL => self.receive_informational(&message, contents, path),
+            _ => self.refuse_exchange(path, contents, message.header()),
         }
     }
 
@@ -595,12 +605,13 @@ impl Endpoint {
             self.output.stats.held += 1;
             return Ok(());
         }
-        self.reject_unknown(message, path)
+        self.reject_unknown(message, contents, path)
     }
 
     fn receive_informational(
         &mut self,
         message: &Message<'_>,
+        contents: &[u8],
         path: Path,
     ) -> Result<(), DatagramError> {
         let header = message.header();
@@ -614,7 +625,7 @@ impl Endpoint {
                 });
                 received.unwrap_or(Err(DatagramError::UnknownCookies))
             }
-            None => self.reject_unknown(message, path),
+            None => self.reject_unknown(message, contents, path),
         }
     }
 }

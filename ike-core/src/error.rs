@@ -247,6 +247,12 @@ pub enum Mismatch {
         /// Here.
         configured: EncapsulationMode,
     },
+    /// An attribute that would change the meaning of the others, or one that contradicts itself.
+    #[error("attribute {attribute} is not supported")]
+    Attribute {
+        /// Its number in the phase at hand.
+        attribute: u16,
+    },
     /// Extended sequence numbers.
     #[error("extended sequence numbers: offered {offered}, configured {configured}")]
     ExtendedSequenceNumbers {

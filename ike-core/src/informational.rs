@@ -6,7 +6,7 @@ use crate::dead_peer::Check;
 use crate::error::{DatagramError, PhaseOneError, QuickModeError};
 use crate::event::{CloseReason, DisconnectReason, Event, Hint, Role};
 use crate::ipsec_sa::SaState;
-use crate::isakmp_sa::Path;
+use crate::isakmp_sa::{IsakmpSa, Path};
 use crate::peer::Peer;
 use crate::quick_mode::exchange::State;
 use crate::spi::Spi;
@@ -15,6 +15,9 @@ use crate::wire::{DecodedPayload, Delete, Message, Notification, PayloadChain, P
 
 /// A rekeying that a hint brings about happens to SAs that are older than this only.
 const SUSPECT_AGE: core::time::Duration = core::time::Duration::from_secs(2);
+
+/// The ISAKMP SA that a message came under, and the path that it came over.
+type Origin = (CookiePair, Path);
 
 impl Peer {
     /// Takes in an encrypted Informational message under one of our ISAKMP SAs.
@@ -25,14 +28,11 @@ impl Peer {
         path: Path,
     ) -> Result<(), DatagramError> {
         let header = message.header();
-        let position = self
+        let isakmp = self
             .isakmp_sas
-            .iter()
-            .position(|isakmp| isakmp.cookies() == header.cookies());
-        let isakmp = position.and_then(|position| self.isakmp_sas.get_mut(position));
-        let (Some(position), Some(isakmp)) = (position, isakmp) else {
-            return Err(DatagramError::UnknownCookies);
-        };
+            .iter_mut()
+            .find(|isakmp| isakmp.cookies() == header.cookies());
+        let isakmp = isakmp.ok_or(DatagramError::UnknownCookies)?;
         let id = header.message_id();
         if id.is_zero() {
             return Err(DatagramError::Unexpected);
@@ -42,18 +42,20 @@ impl Peer {
         }
         let opened = isakmp.open_authentic(message)?;
         isakmp.take_message_id(ExchangeType::INFORMATIONAL, id);
-        let cookies = header.cookies();
-        self.heard(context, position, path);
-        self.act_on(context, cookies, &opened.payloads()?);
+        isakmp.prove();
+        let origin = (header.cookies(), path);
+        self.act_on(context, origin, &opened.payloads()?);
         Ok(())
     }
 
     /// Acts on authentic payloads one after the other. Each may end what a later one refers to.
-    fn act_on(&mut self, context: &mut Context<'_>, under: CookiePair, payloads: &Payloads<'_>) {
+    ///
+    /// They may be a replay from long ago: what they ask for must be harmless then.
+    fn act_on(&mut self, context: &mut Context<'_>, origin: Origin, payloads: &Payloads<'_>) {
         for payload in payloads.iter().skip(1) {
             match payload.decode() {
                 Ok(DecodedPayload::Notification(notification)) => {
-                    self.on_notification(context, under, &notification)
+                    self.on_notification(context, origin, &notification)
                 }
                 Ok(DecodedPayload::Delete(delete)) => self.on_delete(context, &delete),
                 Ok(_) => {}
@@ -65,24 +67,34 @@ impl Peer {
     fn on_notification(
         &mut self,
         context: &mut Context<'_>,
-        under: CookiePair,
+        (under, path): Origin,
         notification: &Notification<'_>,
     ) {
+        let mut sas = self.isakmp_sas.iter();
+        // An earlier payload of the same message may have ended the SA.
+        let Some(position) = sas.position(|isakmp| isakmp.cookies() == under) else {
+            return;
+        };
         let notify_type = notification.notify_type();
         tracing::debug!(peer = %self.id, %notify_type, "notified");
         match notify_type {
             NotifyType::R_U_THERE => {
                 if let Some(sequence) = notification.sequence() {
-                    self.acknowledge(context, under, sequence);
+                    self.acknowledge(context, (position, path), sequence);
                 }
             }
             NotifyType::R_U_THERE_ACK => {
                 if let Some(sequence) = notification.sequence() {
-                    self.on_acknowledged(context, sequence);
+                    self.on_acknowledged(context, (position, path), sequence);
                 }
             }
             // Some peers send it in a message of its own.
-            NotifyType::INITIAL_CONTACT => self.forget_older(context, under),
+            NotifyType::INITIAL_CONTACT => {
+                let sas = self.isakmp_sas.get_mut(position);
+                if sas.is_some_and(|isakmp| isakmp.take_initial_contact(context.now)) {
+                    self.forget_older(context, under);
+                }
+            }
             error if error.is_error() => self.on_error(context, notification),
             _ => {}
         }
@@ -176,20 +188,37 @@ impl Peer {
 
     // --- Dead peer detection.
 
-    fn acknowledge(&mut self, context: &mut Context<'_>, under: CookiePair, sequence: u32) {
-        if let Some(position) = self
-            .isakmp_sas
-            .iter()
-            .position(|isakmp| isakmp.cookies() == under)
-        {
-            self.send_sequence(context, position, NotifyType::R_U_THERE_ACK, sequence);
+    /// Every probe is answered, whatever its number; a new number shows that the peer is there now.
+    fn acknowledge(
+        &mut self,
+        context: &mut Context<'_>,
+        (position, path): (usize, Path),
+        sequence: u32,
+    ) {
+        let Some(isakmp) = self.isakmp_sas.get_mut(position) else {
+            return;
+        };
+        if !self.liveness.has_sent(sequence) && isakmp.is_new_probe(sequence) {
+            self.heard(context, position, path);
         }
+        self.send_sequence(
+            context,
+            (position, path),
+            NotifyType::R_U_THERE_ACK,
+            sequence,
+        );
     }
 
-    fn on_acknowledged(&mut self, context: &mut Context<'_>, sequence: u32) {
+    fn on_acknowledged(
+        &mut self,
+        context: &mut Context<'_>,
+        (position, path): (usize, Path),
+        sequence: u32,
+    ) {
         let Some(answer) = self.liveness.on_ack(context.now, sequence) else {
             return;
         };
+        self.heard(context, position, path);
         context.output.stats.probes_answered += 1;
         if answer.certain {
             self.measure(Some(answer.rtt));
@@ -244,7 +273,8 @@ impl Peer {
                     self.push_third_message(context, position);
                 }
                 context.output.stats.probes_out += 1;
-                self.send_sequence(context, position, NotifyType::R_U_THERE, sequence);
+                let path = self.current_path();
+                self.send_sequence(context, (position, path), NotifyType::R_U_THERE, sequence);
             }
             Check::Dead { tries, silence } => {
                 context.output.stats.peers_dead += 1;
@@ -270,34 +300,29 @@ impl Peer {
     fn send_sequence(
         &mut self,
         context: &mut Context<'_>,
-        position: usize,
+        (position, path): (usize, Path),
         notify: NotifyType,
         sequence: u32,
     ) {
-        let Some(cookies) = self
-            .isakmp_sas
-            .get(position)
-            .map(crate::isakmp_sa::IsakmpSa::cookies)
-        else {
+        let Some(cookies) = self.isakmp_sas.get(position).map(IsakmpSa::cookies) else {
             return;
         };
         let (spi, data) = (cookies.octets(), sequence.to_be_bytes());
         let notification = Notification::new(ProtocolId::ISAKMP, notify, &spi, &data);
         let mut payloads = PayloadChain::new();
         payloads.push(PayloadType::NOTIFICATION, &notification.encode());
-        self.send_informational(context, position, payloads);
+        self.answer_informational(context, (position, path), payloads);
     }
 
     pub(crate) fn send_notification(
         &mut self,
         context: &mut Context<'_>,
-        position: usize,
-        notify: NotifyType,
+        origin: (usize, Path),
+        notification: &Notification<'_>,
     ) {
-        let notification = Notification::new(ProtocolId::ESP, notify, &[], &[]);
         let mut payloads = PayloadChain::new();
         payloads.push(PayloadType::NOTIFICATION, &notification.encode());
-        self.send_informational(context, position, payloads);
+        self.answer_informational(context, origin, payloads);
     }
 
     pub(crate) fn send_delete_esp(&mut self, context: &mut Context<'_>, inbound_spis: &[Spi]) {
@@ -310,11 +335,7 @@ impl Peer {
     }
 
     pub(crate) fn send_delete_isakmp(&mut self, context: &mut Context<'_>, position: usize) {
-        let Some(cookies) = self
-            .isakmp_sas
-            .get(position)
-            .map(crate::isakmp_sa::IsakmpSa::cookies)
-        else {
+        let Some(cookies) = self.isakmp_sas.get(position).map(IsakmpSa::cookies) else {
             return;
         };
         let mut payloads = PayloadChain::new();
@@ -336,11 +357,27 @@ impl Peer {
         position: usize,
         payloads: PayloadChain,
     ) {
+        if let Some(path) = self.isakmp_sas.get(position).map(IsakmpSa::path) {
+            self.answer_informational(context, (position, path), payloads);
+        }
+    }
+
+    /// Sends an Informational message in answer to what has come over `path`.
+    fn answer_informational(
+        &mut self,
+        context: &mut Context<'_>,
+        (position, path): (usize, Path),
+        payloads: PayloadChain,
+    ) {
         let random = &*context.config.provider().secure_random;
-        if let Some(isakmp) = self.isakmp_sas.get_mut(position)
-            && let Some(message) = isakmp.seal_informational(random, payloads)
-        {
-            let path = isakmp.path();
+        let Some(isakmp) = self.isakmp_sas.get_mut(position) else {
+            return;
+        };
+        let Some(message) = isakmp.seal_informational(random, payloads) else {
+            return;
+        };
+        if let Some(isakmp) = self.isakmp_sas.get(position) {
+            let path = self.answer_path(context, isakmp, path);
             context.output.send(path.local, path.remote, message);
         }
     }

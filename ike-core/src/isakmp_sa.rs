@@ -13,7 +13,9 @@ use crate::crypto::{Digest, Iv, MessageCipher, SecureRandom, SessionKeys};
 use crate::error::DatagramError;
 use crate::event::{IkeSaStatus, NatDetection, Role};
 use crate::lifetime::Schedule;
-use crate::limits::{RECENT_INFORMATIONAL_IDS, RECENT_QUICK_MODE_IDS, REPEATED_ANSWERS};
+use crate::limits::{
+    INITIAL_CONTACT_WINDOW, RECENT_INFORMATIONAL_IDS, RECENT_QUICK_MODE_IDS, REPEATED_ANSWERS,
+};
 use crate::message_id::MessageId;
 use crate::phase_one::nat_detection::NatTraversal;
 use crate::time::Instant;
@@ -96,6 +98,10 @@ pub(crate) struct IsakmpSa {
     third_check: Option<Box<ThirdCheck>>,
     quick_mode_ids: RecentIds<RECENT_QUICK_MODE_IDS>,
     informational_ids: RecentIds<RECENT_INFORMATIONAL_IDS>,
+    /// The greatest number of a probe of the peer.
+    probed: Option<u32>,
+    /// INITIAL-CONTACT has been acted upon.
+    contacted: bool,
 }
 
 impl IsakmpSa {
@@ -120,6 +126,8 @@ impl IsakmpSa {
             third_check,
             quick_mode_ids: RecentIds::default(),
             informational_ids: RecentIds::default(),
+            probed: None,
+            contacted: false,
         }
     }
 
@@ -178,12 +186,12 @@ impl IsakmpSa {
         random: &dyn SecureRandom,
         exchange: ExchangeType,
     ) -> MessageId {
-        loop {
-            let id = MessageId::generate(random);
-            if self.take_message_id(exchange, id) {
-                return id;
-            }
+        let mut id = MessageId::generate(random);
+        // Counting up ends, even with a source of randomness that repeats itself.
+        while !self.take_message_id(exchange, id) {
+            id = id.next();
         }
+        id
     }
 
     /// Whether a Message ID was used before, as far as we remember.
@@ -283,6 +291,22 @@ impl IsakmpSa {
         self.proven = true;
         self.third_message = None;
         self.third_check = None;
+    }
+
+    /// Takes note of the number of a probe. `true` if it is greater than all before, so that the probe is no replay:
+    /// Message IDs are remembered for a while only.
+    pub(crate) fn is_new_probe(&mut self, sequence: u32) -> bool {
+        let is_new = self.probed.is_none_or(|greatest| greatest < sequence);
+        if is_new {
+            self.probed = Some(sequence);
+        }
+        is_new
+    }
+
+    /// Whether INITIAL-CONTACT may be acted upon: once, and soon. Later it can only be a replay.
+    pub(crate) fn take_initial_contact(&mut self, now: Instant) -> bool {
+        let soon = now.saturating_duration_since(self.established) <= INITIAL_CONTACT_WINDOW;
+        soon && !core::mem::replace(&mut self.contacted, true)
     }
 
     /// Takes another message 3 than the one that was accepted, if it is authentic too and phase 2 has not worked yet.

@@ -11,6 +11,9 @@ pub(crate) const QUEUED_TRANSMITS: usize = 65_536;
 /// Events waiting for [`poll_event`](crate::Endpoint::poll_event).
 pub(crate) const QUEUED_EVENTS: usize = 262_144;
 
+/// Events in the queue beyond which strangers can cause no more.
+pub(crate) const STRANGERS_EVENTS: usize = 1024;
+
 /// How long a responder keeps an exchange whose initiator has not proved itself.
 pub(crate) const HALF_OPEN_LIFETIME: Duration = Duration::from_secs(20);
 
@@ -28,6 +31,15 @@ pub(crate) const HELD_OCTETS: usize = 4 << 20;
 
 /// First messages that wait for the embedder to find credentials.
 pub(crate) const PENDING_CREDENTIALS: usize = 256;
+
+/// Those of them that may come from one prefix.
+pub(crate) const PENDING_PER_PREFIX: usize = 32;
+
+/// How long the embedder has to answer before another question may take the place of an unanswered one.
+pub(crate) const PENDING_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long after phase 1 an Informational message may carry INITIAL-CONTACT.
+pub(crate) const INITIAL_CONTACT_WINDOW: Duration = Duration::from_secs(60);
 
 /// ISAKMP SAs of one peer: the newest, its predecessor, and one more while they change.
 pub(crate) const ISAKMP_SAS_PER_PEER: usize = 3;
@@ -89,6 +101,9 @@ pub(crate) const EARLY_REPEAT_SLACK: Duration = Duration::from_millis(20);
 
 /// Time without datagrams after which prepared exponents are made.
 pub(crate) const QUIET_TIME: Duration = Duration::from_millis(20);
+
+/// Longest pause between two prepared exponents while datagrams keep coming.
+pub(crate) const POOL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Pause between two prepared exponents.
 pub(crate) const POOL_PAUSE: Duration = Duration::from_millis(1);

@@ -24,6 +24,14 @@ impl MessageId {
         Self(u32::from_be_bytes(octets).max(1))
     }
 
+    /// The value after this one, which is not zero either.
+    pub(crate) const fn next(self) -> Self {
+        match self.0.wrapping_add(1) {
+            0 => Self(1),
+            value => Self(value),
+        }
+    }
+
     /// The value in host order.
     pub const fn get(self) -> u32 {
         self.0

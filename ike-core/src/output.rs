@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 
 use crate::event::Event;
-use crate::limits::{QUEUED_EVENTS, QUEUED_TRANSMITS};
+use crate::limits::{QUEUED_EVENTS, QUEUED_TRANSMITS, STRANGERS_EVENTS};
 use crate::stats::Stats;
 use crate::transmit::Transmit;
 
@@ -80,6 +80,16 @@ impl Output {
             return;
         }
         self.events.push_back(event);
+    }
+
+    /// Queues an event that a stranger has caused, unless the queue is filling up: there is always room for facts about
+    /// those who have proved themselves.
+    pub(crate) fn event_of_stranger(&mut self, event: Event) {
+        if STRANGERS_EVENTS <= self.events.len() {
+            self.stats.overflows += 1;
+            return;
+        }
+        self.event(event);
     }
 
     pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {

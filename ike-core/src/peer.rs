@@ -200,10 +200,10 @@ impl Peer {
     pub(crate) fn install_isakmp_sa(
         &mut self,
         context: &mut Context<'_>,
-        isakmp: IsakmpSa,
+        mut isakmp: IsakmpSa,
         initial_contact: bool,
     ) {
-        if initial_contact {
+        if initial_contact && isakmp.take_initial_contact(context.now) {
             self.forget_older(context, isakmp.cookies());
         }
         let renewal = !self.isakmp_sas.is_empty();
@@ -251,15 +251,22 @@ impl Peer {
         }
     }
 
-    /// The peer holds nothing older than this ISAKMP SA, RFC 2407 section 4.6.3.3.
-    pub(crate) fn forget_older(&mut self, context: &mut Context<'_>, newest: CookiePair) {
-        self.drop_exchanges(context, |exchange| exchange.isakmp != newest);
+    /// The peer holds nothing older than this ISAKMP SA, RFC 2407 section 4.6.3.3. What is newer stays.
+    pub(crate) fn forget_older(&mut self, context: &mut Context<'_>, than: CookiePair) {
+        let mut kept: Vec<_> = self.isakmp_sas.iter().map(IsakmpSa::cookies).collect();
+        kept.drain(
+            ..kept
+                .iter()
+                .position(|cookies| *cookies == than)
+                .unwrap_or(kept.len()),
+        );
+        self.drop_exchanges(context, |exchange| !kept.contains(&exchange.isakmp));
         self.close_sas(context, CloseReason::InitialContact, |sa| {
-            sa.isakmp != newest
+            !kept.contains(&sa.isakmp)
         });
         let index = &mut context.index.isakmp_sas;
         self.isakmp_sas.retain(|isakmp| {
-            let keep = isakmp.cookies() == newest;
+            let keep = kept.contains(&isakmp.cookies());
             if !keep {
                 index.remove(&isakmp.cookies());
             }
@@ -584,27 +591,49 @@ impl Peer {
         }
     }
 
-    /// An authentic message of IKE has come over this path under the ISAKMP SA at `position`.
+    /// A message of IKE has come over this path under the ISAKMP SA at `position`, which is authentic and no replay: the
+    /// answer to something of ours, or a probe with a new number.
     pub(crate) fn heard(&mut self, context: &mut Context<'_>, position: usize, path: Path) {
         self.liveness.on_heard(context.now, true);
+        self.prove(position);
+        self.learn_path(context, position, path);
+    }
+
+    /// A message of IKE under the ISAKMP SA at `position` is authentic: both ends have it.
+    pub(crate) fn prove(&mut self, position: usize) {
         if let Some(isakmp) = self.isakmp_sas.get_mut(position) {
             isakmp.prove();
         }
-        self.learn_path(context, position, path);
     }
 
     /// RFC 3947 section 7: a NAT may give the peer another mapping. Only who waits for the other to come learns, only
     /// on the NAT port, and never from there back to the IKE port.
+    fn may_move(&self, context: &Context<'_>, isakmp: &IsakmpSa, path: Path) -> bool {
+        self.role == Role::Responder
+            && isakmp.traversal().dialect.is_some()
+            && path.local.port() == context.config.nat_port()
+    }
+
+    /// Where to answer a message that is authentic, but may be a replay: to where it came from, if the peer may be
+    /// there. Nothing is learned from it.
+    pub(crate) fn answer_path(&self, context: &Context<'_>, isakmp: &IsakmpSa, path: Path) -> Path {
+        if self.may_move(context, isakmp, path) {
+            path
+        } else {
+            isakmp.path()
+        }
+    }
+
+    /// Goes on where the peer is now.
     pub(crate) fn learn_path(&mut self, context: &mut Context<'_>, position: usize, path: Path) {
-        let on_nat_port = path.local.port() == context.config.nat_port();
         let newest = position + 1 == self.isakmp_sas.len();
-        let Some(isakmp) = self.isakmp_sas.get_mut(position) else {
+        let moves = self
+            .isakmp_sas
+            .get(position)
+            .is_some_and(|isakmp| isakmp.path() != path && self.may_move(context, isakmp, path));
+        let Some(isakmp) = self.isakmp_sas.get_mut(position).filter(|_| moves) else {
             return;
         };
-        let traversing = isakmp.traversal().dialect.is_some() && on_nat_port;
-        if isakmp.path() == path || self.role == Role::Initiator || !traversing {
-            return;
-        }
         tracing::debug!(peer = %self.id, remote = %path.remote, "new address learned");
         isakmp.move_to(path, true);
         if newest {

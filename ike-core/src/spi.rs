@@ -47,6 +47,18 @@ impl Spi {
         })
     }
 
+    /// The value after this one, with the same first octet on the wire.
+    pub(crate) const fn next(self) -> Self {
+        const LOW: u32 = 0x00ff_ffff;
+        let (shard, low) = (self.0 & !LOW, self.0.wrapping_add(1) & LOW);
+        let value = shard | low;
+        Self(if value < Self::MIN {
+            value | Self::MIN
+        } else {
+            value
+        })
+    }
+
     /// The value in host order.
     pub const fn get(self) -> u32 {
         self.0

@@ -203,10 +203,12 @@ impl Peer {
                 let attempts = awaiting.retransmit.attempts();
                 let elapsed = context.now.saturating_duration_since(started);
                 let timed_out = QuickModeError::TimedOut { attempts, elapsed };
-                let error = awaiting.suspicion.take().unwrap_or(timed_out);
+                let suspicion = awaiting.suspicion.take();
+                let refused = suspicion.is_some();
+                let error = suspicion.unwrap_or(timed_out);
                 let silence = context.now.saturating_duration_since(self.liveness.heard);
                 self.fail_quick_mode(context, position, error);
-                if elapsed <= silence {
+                if elapsed <= silence && !refused {
                     // Not a sign of life for as long as the exchange took.
                     context.output.stats.peers_dead += 1;
                     self.abandon(

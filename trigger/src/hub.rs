@@ -458,12 +458,13 @@ impl Hub {
         destination: SocketAddr,
         esp: &'a mut [u8],
     ) -> Result<Received<'a>, DatagramError> {
+        let len = esp.len();
         match self.data_path.open(now, source, esp) {
             Ok((usage, arrival)) => Ok(self.arrived(now, usage, arrival)),
             Err(error) => {
                 if let DatagramError::UnknownSpi { spi } = error {
                     self.endpoint
-                        .handle_unknown_spi(now, destination, source, spi);
+                        .handle_unknown_spi(now, destination, source, spi, len);
                     self.settle(now);
                 }
                 Err(self.dropped(error))

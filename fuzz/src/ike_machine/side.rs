@@ -189,8 +189,9 @@ impl Side {
                 .endpoint
                 .report_usage(now, spi, u64::from(argument) << 20),
             (7, ..) => {
+                let spi = 0x1000 + u32::from(argument);
                 self.endpoint
-                    .handle_unknown_spi(now, here, there, 0x1000 + u32::from(argument))
+                    .handle_unknown_spi(now, here, there, spi, usize::from(argument))
             }
             (8, ..) => self.endpoint.announce_loss(
                 now,

@@ -1,6 +1,8 @@
 //! Names of peers, RFC 2407 section 4.6.2.1.
 
+use core::cmp::Ordering;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::net::IpAddr;
 use core::str::FromStr;
 
@@ -11,7 +13,9 @@ use thiserror::Error;
 /// The textual form: an IP address is an address, `keyid:` introduces an opaque key identifier (in
 /// hexadecimal after `keyid:0x`, else as text), a name with `@` inside is a USER_FQDN and any other
 /// name an FQDN. A leading `@`, which some products write before an FQDN, is dropped.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+///
+/// Names are sent as they are written, and compared without regard to the case of ASCII letters, as domain names are.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Identity {
     /// ID_IPV4_ADDR or ID_IPV6_ADDR.
@@ -28,6 +32,16 @@ impl Identity {
     /// The longest identity that is accepted from a peer or a setting, in octets.
     pub const MAX_LEN: usize = 255;
 
+    /// What makes two identities equal: kind, address, octets, and a name's letters.
+    fn key(&self) -> (u8, Option<IpAddr>, &[u8], Letters<'_>) {
+        match self {
+            Self::Address(address) => (0, Some(*address), &[], Letters("")),
+            Self::Fqdn(name) => (1, None, &[], Letters(name)),
+            Self::UserFqdn(name) => (2, None, &[], Letters(name)),
+            Self::KeyId(octets) => (3, None, octets, Letters("")),
+        }
+    }
+
     fn check(self) -> Result<Self, IdentityError> {
         let len = match &self {
             Self::Address(_) => return Ok(self),
@@ -42,6 +56,67 @@ impl Identity {
                 max: Self::MAX_LEN,
             }),
         }
+    }
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Identity {}
+
+impl Ord for Identity {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Identity {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for Identity {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
+/// A name without regard to the case of its ASCII letters.
+struct Letters<'a>(&'a str);
+
+impl Letters<'_> {
+    fn octets(&self) -> impl Iterator<Item = u8> {
+        self.0.bytes().map(|octet| octet.to_ascii_lowercase())
+    }
+}
+
+impl PartialEq for Letters<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(other.0)
+    }
+}
+
+impl Eq for Letters<'_> {}
+
+impl Ord for Letters<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.octets().cmp(other.octets())
+    }
+}
+
+impl PartialOrd for Letters<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for Letters<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.octets().for_each(|octet| state.write_u8(octet));
     }
 }
 
@@ -145,6 +220,21 @@ mod tests {
             Ok(Identity::KeyId(b"secret".to_vec()))
         );
         assert_eq!("keyid:0x00fF".parse(), Ok(Identity::KeyId(vec![0, 255])));
+    }
+
+    #[test]
+    fn names_are_equal_whatever_their_case_and_octets_are_not() {
+        let identity = |text: &str| text.parse::<Identity>().unwrap();
+        assert_eq!(
+            identity("Branch1.Example.ORG"),
+            identity("branch1.example.org")
+        );
+        assert_eq!(identity("B1@Example.org"), identity("b1@example.ORG"));
+        assert_ne!(identity("keyid:Secret"), identity("keyid:secret"));
+        assert_ne!(identity("branch1"), identity("keyid:branch1"));
+        let table: std::collections::BTreeSet<_> = [identity("HUB"), identity("alpha")].into();
+        assert!(table.contains(&identity("hub")) && table.contains(&identity("ALPHA")));
+        assert_eq!(identity("HUB").to_string(), "HUB", "sent as it is written");
     }
 
     #[test]

@@ -4,15 +4,16 @@ use alloc::sync::Arc;
 
 use bytes::Bytes;
 
+use super::unauthenticated::Received;
 use super::{Endpoint, Pending};
 use crate::config::{Identity, PeerConfig};
 use crate::cookie::{CookiePair, InitiatorCookie, ResponderCookie};
 use crate::error::{DatagramError, Mismatch, PhaseOneError};
 use crate::event::{CredentialsRequest, Event, PeerId, Role};
 use crate::isakmp_sa::{Fingerprint, IsakmpSa, Path};
-use crate::limits::{HELD_MESSAGE_LEN, PENDING_CREDENTIALS};
+use crate::limits::{HELD_MESSAGE_LEN, PENDING_CREDENTIALS, PENDING_PATIENCE, PENDING_PER_PREFIX};
 use crate::phase_one::aggressive_responder::{Answer, AwaitingHashI, FirstMessage, Verified};
-use crate::phase_one::half_open::HeldMessage;
+use crate::phase_one::half_open::{HeldMessage, Prefix};
 use crate::wire::numbers::ProtocolId;
 use crate::wire::{Message, Notification};
 
@@ -28,7 +29,7 @@ impl Endpoint {
             self.half_open
                 .begun_by(cookie, path.remote.ip(), Fingerprint::of(contents))
         {
-            let (path, second) = (awaiting.path, awaiting.repeat()?);
+            let (path, second) = (awaiting.path, awaiting.repeat(contents.len())?);
             self.output.stats.retransmissions += 1;
             self.output.send_framed(path.local, path.remote, second);
             return Err(DatagramError::Duplicate);
@@ -90,13 +91,11 @@ impl Endpoint {
         if HELD_MESSAGE_LEN < contents.len() {
             return Err(DatagramError::LimitReached);
         }
-        if PENDING_CREDENTIALS <= self.pending.len() {
-            self.pending.pop_first();
-        }
+        self.make_room_for_question(path)?;
         let request = CredentialsRequest(self.next_request);
         self.next_request += 1;
         let contents = Bytes::copy_from_slice(contents);
-        self.output.event(Event::CredentialsWanted {
+        self.output.event_of_stranger(Event::CredentialsWanted {
             request,
             identity: identity.clone(),
             source: path.remote,
@@ -113,6 +112,22 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Questions that the embedder has had no time to answer stay: a flood of new ones cannot push them out.
+    fn make_room_for_question(&mut self, path: Path) -> Result<(), DatagramError> {
+        let prefix = Prefix::of(path.remote.ip());
+        let same_prefix = |pending: &&Pending| Prefix::of(pending.path.remote.ip()) == prefix;
+        if PENDING_PER_PREFIX <= self.pending.values().filter(same_prefix).count() {
+            return Err(DatagramError::LimitReached);
+        }
+        if PENDING_CREDENTIALS <= self.pending.len() {
+            let oldest = self.pending.first_entry().filter(|oldest| {
+                PENDING_PATIENCE <= self.now.saturating_duration_since(oldest.get().since)
+            });
+            oldest.ok_or(DatagramError::LimitReached)?.remove();
+        }
+        Ok(())
+    }
+
     /// Answers message 1 of an identity that is known. No exponentiation takes place, unless the pool was never filled
     /// for the group.
     pub(super) fn answer_first(
@@ -125,7 +140,7 @@ impl Endpoint {
     ) -> Result<(), DatagramError> {
         let choice = match first.choose(&self.config, &config) {
             Ok(choice) => choice,
-            Err(mismatch) => return self.refuse_proposal(first, mismatch, path),
+            Err(mismatch) => return self.refuse_proposal(first, contents, mismatch, path),
         };
         if !first.fits(self.config.provider(), &choice.proposal) {
             return Err(DatagramError::InvalidKeyExchange);
@@ -158,6 +173,7 @@ impl Endpoint {
     fn refuse_proposal(
         &mut self,
         first: &FirstMessage<'_>,
+        contents: &[u8],
         mismatch: Option<Mismatch>,
         path: Path,
     ) -> Result<(), DatagramError> {
@@ -167,6 +183,7 @@ impl Endpoint {
             let cookies = CookiePair::new(first.cookie(), ResponderCookie::ZERO);
             self.answer_stranger(
                 path,
+                Received::of(contents),
                 cookies,
                 &Notification::new(ProtocolId::ISAKMP, notify, &[], &[]),
             );
@@ -190,10 +207,7 @@ impl Endpoint {
         let verified = awaiting.verify(&self.config, message, contents, path);
         self.output.stats.exponentiations += u64::from(!had_keys && awaiting.has_keys());
         match verified {
-            Ok(verified) => {
-                self.establish_responder(cookies, verified);
-                Ok(())
-            }
+            Ok(verified) => self.establish_responder(cookies, verified),
             Err(error) => {
                 self.report_third(cookies, path, &error);
                 Err(error)
@@ -227,7 +241,7 @@ impl Endpoint {
         tracing::debug!(%identity, %error, "phase 1 failed");
         if self.reports.admit(self.now, path.remote.ip()) {
             let identity = Some(identity);
-            self.output.event(Event::PhaseOneFailed {
+            self.output.event_of_stranger(Event::PhaseOneFailed {
                 peer: None,
                 identity,
                 remote: path.remote,
@@ -237,16 +251,21 @@ impl Endpoint {
     }
 
     /// The initiator has proved who it is. A peer is known by that, never by its address.
-    fn establish_responder(&mut self, cookies: CookiePair, verified: Verified) {
-        let Some((awaiting, held)) = self.half_open.remove(cookies) else {
-            return;
-        };
+    fn establish_responder(
+        &mut self,
+        cookies: CookiePair,
+        verified: Verified,
+    ) -> Result<(), DatagramError> {
+        let taken = self.half_open.remove(cookies);
+        let (awaiting, held) = taken.ok_or(DatagramError::UnknownCookies)?;
         let config = Arc::clone(&awaiting.config);
         let initial_contact = verified.initial_contact;
         let (identity, renewing) = (awaiting.identity.clone(), awaiting.renewing);
         let negotiated = awaiting.establish(verified);
         let path = negotiated.path;
         let id = match renewing {
+            // The embedder may have removed it since message 1.
+            Some(id) if !self.peers.contains_key(&id) => return Err(DatagramError::UnknownCookies),
             Some(id) => id,
             None => self.responder_peer(identity, &config, path),
         };
@@ -265,6 +284,7 @@ impl Endpoint {
                 self.output.stats.drops.count(&error);
             }
         }
+        Ok(())
     }
 
     fn responder_peer(

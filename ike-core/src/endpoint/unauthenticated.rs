@@ -10,6 +10,23 @@ use crate::spi::Spi;
 use crate::wire::numbers::{ExchangeType, NotifyType, PayloadType, ProtocolId};
 use crate::wire::{Header, Message, Notification, PayloadChain};
 
+/// What an unauthenticated notification answers.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Received {
+    /// So many octets, whose sender may not be who it says.
+    Message { len: usize },
+    /// Nothing: it is of the embedder's own accord.
+    Nothing,
+}
+
+impl Received {
+    pub(super) fn of(contents: &[u8]) -> Self {
+        Self::Message {
+            len: contents.len(),
+        }
+    }
+}
+
 impl Endpoint {
     pub(super) fn receive_hint(
         &mut self,
@@ -70,25 +87,26 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn send_invalid_cookie(&mut self, path: Path, cookies: CookiePair) {
+    pub(super) fn send_invalid_cookie(
+        &mut self,
+        path: Path,
+        received: Received,
+        cookies: CookiePair,
+    ) {
         let spi = cookies.octets();
         let notification =
             Notification::new(ProtocolId::ISAKMP, NotifyType::INVALID_COOKIE, &spi, &[]);
-        self.answer_stranger(path, cookies, &notification);
+        self.answer_stranger(path, received, cookies, &notification);
     }
 
-    /// Sends an unauthenticated notification, within limits. It is shorter than anything it may answer.
+    /// Sends an unauthenticated notification, within limits, and never one that is longer than what it answers.
     pub(super) fn answer_stranger(
         &mut self,
         path: Path,
+        received: Received,
         cookies: CookiePair,
         notification: &Notification<'_>,
     ) {
-        if !self.strangers.admit(self.now, path.remote.ip()) {
-            self.output.stats.stranger_answers_suppressed += 1;
-            return;
-        }
-        self.output.stats.stranger_answers_out += 1;
         let mut payloads = PayloadChain::new();
         payloads.push(PayloadType::NOTIFICATION, &notification.encode());
         let header = Header::new(
@@ -96,8 +114,17 @@ impl Endpoint {
             ExchangeType::INFORMATIONAL,
             MessageId::generate(self.random()),
         );
-        self.output
-            .send(path.local, path.remote, header.encode_clear(&payloads));
+        let answer = header.encode_clear(&payloads);
+        let longer = match received {
+            Received::Message { len } => len < answer.len(),
+            Received::Nothing => false,
+        };
+        if longer || !self.strangers.admit(self.now, path.remote.ip()) {
+            self.output.stats.stranger_answers_suppressed += 1;
+            return;
+        }
+        self.output.stats.stranger_answers_out += 1;
+        self.output.send(path.local, path.remote, answer);
     }
 
     pub(super) fn refuse_version(
@@ -113,7 +140,8 @@ impl Endpoint {
                 &[],
                 &[],
             );
-            self.answer_stranger(path, header.cookies(), &notification);
+            let received = Received::of(contents);
+            self.answer_stranger(path, received, header.cookies(), &notification);
         }
         Err(DatagramError::UnsupportedVersion { major })
     }
@@ -121,9 +149,10 @@ impl Endpoint {
     pub(super) fn refuse_exchange(
         &mut self,
         path: Path,
+        contents: &[u8],
         header: &Header,
-        exchange: ExchangeType,
     ) -> Result<(), DatagramError> {
+        let exchange = header.exchange_type();
         let cookies = CookiePair::new(header.cookies().initiator(), ResponderCookie::ZERO);
         let notification = Notification::new(
             ProtocolId::ISAKMP,
@@ -131,7 +160,7 @@ impl Endpoint {
             &[],
             &[],
         );
-        self.answer_stranger(path, cookies, &notification);
+        self.answer_stranger(path, Received::of(contents), cookies, &notification);
         Err(DatagramError::UnsupportedExchange { exchange })
     }
 
@@ -139,6 +168,7 @@ impl Endpoint {
     pub(super) fn reject_unknown(
         &mut self,
         message: &Message<'_>,
+        contents: &[u8],
         path: Path,
     ) -> Result<(), DatagramError> {
         let cookies = message.header().cookies();
@@ -149,7 +179,7 @@ impl Endpoint {
             .is_none_or(|shard| responder.first() == Some(&shard));
         let plausible = message.header().flags().is_encrypted() && !cookies.responder().is_zero();
         if ours && plausible && self.half_open.get(cookies).is_none() {
-            self.send_invalid_cookie(path, cookies);
+            self.send_invalid_cookie(path, Received::of(contents), cookies);
         }
         Err(DatagramError::UnknownCookies)
     }

@@ -9,7 +9,7 @@ use crate::config::{Encapsulation, Identity, IkeProposal, PeerConfig};
 use crate::context::Context;
 use crate::cookie::{CookiePair, InitiatorCookie, ResponderCookie};
 use crate::crypto::{
-    CryptoProvider, ExchangeInputs, Iv, MessageCipher, PrivateValue, SecureRandom, Skeyid,
+    CryptoProvider, ExchangeInputs, Hash, Iv, MessageCipher, PrivateValue, SecureRandom, Skeyid,
 };
 use crate::error::PhaseOneError;
 use crate::event::Role;
@@ -99,6 +99,8 @@ impl AwaitingSa2 {
             PayloadType::VENDOR_ID,
             VendorId::DEAD_PEER_DETECTION.octets(),
         );
+        let answer = expected_answer_len(provider, config, &offered, private.public().len());
+        pad(&mut payloads, answer);
         let cookies = CookiePair::new(cookie, ResponderCookie::ZERO);
         let header = Header::new(cookies, ExchangeType::AGGRESSIVE, MessageId::PHASE_ONE);
         trace::sent(&header, &payloads);
@@ -323,6 +325,43 @@ impl AwaitingSa2 {
             heard: self.heard,
         })
     }
+}
+
+/// Octets of the payloads of a message 2 as we would write it.
+fn expected_answer_len(
+    provider: &CryptoProvider,
+    config: &PeerConfig,
+    offered: &[IkeProposal],
+    public_len: usize,
+) -> usize {
+    let hashes = offered
+        .iter()
+        .filter_map(|offer| provider.hash(offer.hash()));
+    let hash = hashes.map(Hash::output_len).max().unwrap_or(0);
+    let chosen = offered.get(..1).unwrap_or_default();
+    let sa = offer::encode(chosen, config.ike_lifetime()).len();
+    let vendor_ids = VendorId::RFC_3947.octets().len()
+        + VendorId::DEAD_PEER_DETECTION.octets().len()
+        + VendorId::FRAGMENTATION.octets().len();
+    // HASH_R and two NAT-D payloads have the length of a hash.
+    let bodies =
+        sa + public_len + NONCE_LEN + config.remote().encode().len() + 3 * hash + vendor_ids;
+    bodies + 10 * GENERIC_HEADER_LEN
+}
+
+const GENERIC_HEADER_LEN: usize = 4;
+
+/// Makes message 1 as long as the message 2 that it asks for: a responder that sends strangers no more octets than they
+/// sent can then answer it each time it is repeated. The padding is a vendor ID that nobody else knows.
+fn pad(payloads: &mut PayloadChain, answer: usize) {
+    const NAME: &[u8] = b"ike-core";
+    let missing = answer.saturating_sub(payloads.octets().len());
+    if missing == 0 {
+        return;
+    }
+    let mut padding = NAME.to_vec();
+    padding.resize(missing.max(NAME.len()), 0);
+    payloads.push(PayloadType::VENDOR_ID, &padding);
 }
 
 /// The proposals that share the group of the first one: the group has to be known before the offer is answered.

@@ -92,11 +92,11 @@ impl<'a> FirstMessage<'a> {
         )
     }
 
-    /// Whether the peer's value has the length of the group. The rest is seen when it is used.
+    /// Whether the peer's value may be one of the group: some drop zeros at its front. The rest is seen when it is used.
     pub(crate) fn fits(&self, provider: &CryptoProvider, proposal: &IkeProposal) -> bool {
         provider
             .group(proposal.group())
-            .is_some_and(|group| group.public_len() == self.g_xi.len())
+            .is_some_and(|group| (1..=group.public_len()).contains(&self.g_xi.len()))
     }
 }
 
@@ -114,6 +114,8 @@ pub(crate) struct AwaitingHashI {
     pub(crate) first: Fingerprint,
     second: Bytes,
     repeats: u8,
+    /// Octets received from there and not answered yet.
+    credit: usize,
     /// A message 3 that did not verify was reported.
     pub(crate) reported: bool,
     proposal: IkeProposal,
@@ -227,6 +229,7 @@ impl AwaitingHashI {
             first: Fingerprint::of(octets),
             second: Bytes::new(),
             repeats: 0,
+            credit: octets.len(),
             reported: false,
             proposal: choice.proposal,
             lifetime: config.ike_lifetime().min(theirs.unwrap_or(Duration::MAX)),
@@ -242,17 +245,21 @@ impl AwaitingHashI {
         Some((awaiting, header.encode_clear(&payloads)))
     }
 
-    /// Keeps message 2 as it was sent.
+    /// Keeps message 2 as it was sent. It may be longer than message 1, once.
     pub(crate) fn sent(&mut self, second: Bytes) {
+        self.credit = self.credit.saturating_sub(second.len());
         self.second = second;
     }
 
-    /// Message 2 once more for a repeated message 1, a few times. Never on a timer: nobody has proved to be there.
-    pub(crate) fn repeat(&mut self) -> Result<Bytes, DatagramError> {
-        if MESSAGE_2_REPEATS <= self.repeats {
+    /// Message 2 once more for a repeated message 1, which has `len` octets: a few times, and never more octets than
+    /// came in. Never on a timer: nobody has proved to be there.
+    pub(crate) fn repeat(&mut self, len: usize) -> Result<Bytes, DatagramError> {
+        self.credit += len;
+        if MESSAGE_2_REPEATS <= self.repeats || self.credit < self.second.len() {
             return Err(DatagramError::LimitReached);
         }
         self.repeats += 1;
+        self.credit -= self.second.len();
         Ok(self.second.clone())
     }
 

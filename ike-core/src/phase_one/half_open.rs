@@ -76,6 +76,8 @@ impl HalfOpenTable {
         let prefix = Prefix::of(awaiting.path.remote.ip());
         let evicted = self.make_room(config, &awaiting.identity, prefix);
         let cookies = awaiting.cookies;
+        // Only a source of randomness that repeats itself can have made these cookies before.
+        self.remove(cookies);
         let age = self.next_age;
         self.next_age += 1;
         self.by_age.insert(age, cookies);

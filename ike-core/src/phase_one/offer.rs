@@ -14,6 +14,18 @@ use crate::wire::{
     Transform,
 };
 
+/// Attributes that may occur once. Any other, such as a PRF or a group of the peer's own, means something else.
+const UNDERSTOOD: [u16; 5] = [
+    IkeAttribute::ENCRYPTION_ALGORITHM.0,
+    IkeAttribute::HASH_ALGORITHM.0,
+    IkeAttribute::AUTHENTICATION_METHOD.0,
+    IkeAttribute::GROUP_DESCRIPTION.0,
+    IkeAttribute::KEY_LENGTH.0,
+];
+
+/// Attributes that may occur more than once: each type of lifetime has its own.
+const REPEATABLE: [u16; 2] = [IkeAttribute::LIFE_TYPE.0, IkeAttribute::LIFE_DURATION.0];
+
 /// One transform as the peer offers or chooses it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Offered {
@@ -23,6 +35,8 @@ struct Offered {
     authentication: AuthenticationMethod,
     group: GroupNumber,
     lifetimes: Lifetimes,
+    /// An attribute that would change what the others mean.
+    foreign: Option<u16>,
 }
 
 impl Offered {
@@ -53,6 +67,7 @@ impl Offered {
                 IkeAttribute::LIFE_TYPE.0,
                 IkeAttribute::LIFE_DURATION.0,
             ),
+            foreign: attributes.foreign(&UNDERSTOOD, &REPEATABLE),
         })
     }
 
@@ -103,6 +118,9 @@ impl Offered {
                     configured: configured.group(),
                 },
             ));
+        }
+        if let Some(attribute) = self.foreign {
+            return Err((5, Mismatch::Attribute { attribute }));
         }
         Ok(())
     }

@@ -14,8 +14,8 @@ use crate::message_id::MessageId;
 use crate::peer::Peer;
 use crate::spi::Spi;
 use crate::time::Instant;
-use crate::wire::Message;
-use crate::wire::numbers::ExchangeType;
+use crate::wire::numbers::{ExchangeType, ProtocolId};
+use crate::wire::{Message, Notification};
 
 /// One quick mode.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ impl Peer {
             }
             Some(State::AwaitingHash3(awaiting)) if awaiting.is_repetition(fingerprint) => {
                 let again = awaiting.repeat(fingerprint);
-                self.repeat(context, position, again)
+                self.repeat(context, (position, path), again)
             }
             Some(State::AwaitingHash3(_)) => {
                 self.receive_message_3(context, (position, exchange), message, octets, path)
@@ -106,7 +106,7 @@ impl Peer {
             Some(State::Finished(finished)) => {
                 // A lost message 3 shows as a repeated message 2; anything else is a fourth message, as some send it.
                 let again = finished.repeat(fingerprint);
-                self.repeat(context, position, again)
+                self.repeat(context, (position, path), again)
             }
             None => Err(DatagramError::Unexpected),
         }
@@ -115,11 +115,11 @@ impl Peer {
     fn repeat(
         &mut self,
         context: &mut Context<'_>,
-        position: usize,
+        (position, path): (usize, Path),
         again: Option<bytes::Bytes>,
     ) -> Result<(), DatagramError> {
         if let (Some(contents), Some(isakmp)) = (again, self.isakmp_sas.get(position)) {
-            let path = isakmp.path();
+            let path = self.answer_path(context, isakmp, path);
             context.output.stats.retransmissions += 1;
             context
                 .output
@@ -160,11 +160,12 @@ impl Peer {
             return Err(DatagramError::Unexpected);
         }
         self.take_message_id(position, id);
-        self.heard(context, position, path);
-        let answered =
-            wanted.and_then(|wanted| self.answer(context, position, id, &request, wanted));
+        // No proof of life, since it may be a replay: message 3 is.
+        self.prove(position);
+        let origin = (position, path);
+        let answered = wanted.and_then(|wanted| self.answer(context, origin, id, &request, wanted));
         if let Err(error) = answered {
-            self.refuse(context, position, error);
+            self.refuse(context, origin, error);
             return Err(DatagramError::Refused);
         }
         Ok(())
@@ -188,7 +189,7 @@ impl Peer {
     fn answer(
         &mut self,
         context: &mut Context<'_>,
-        position: usize,
+        (position, path): (usize, Path),
         id: MessageId,
         request: &Request,
         wanted: (PairIndex, Selectors),
@@ -198,8 +199,10 @@ impl Peer {
             .get(position)
             .ok_or(QuickModeError::IsakmpSaLost)?;
         let cookies = isakmp.cookies();
+        let path = self.answer_path(context, isakmp, path);
+        let under = (isakmp, path);
         let (awaiting, sa) =
-            AwaitingHash3::begin(context, isakmp, &self.config, id, request, wanted)?;
+            AwaitingHash3::begin(context, under, &self.config, id, request, wanted)?;
         let begun_by_us = |exchange: &Exchange| match &exchange.state {
             State::AwaitingHash2(awaiting) => awaiting.pair() == wanted.0,
             State::AwaitingHash3(_) | State::Finished(_) => false,
@@ -217,9 +220,10 @@ impl Peer {
     }
 
     /// Tells the peer and the embedder that an authentic request cannot be met.
-    fn refuse(&mut self, context: &mut Context<'_>, position: usize, error: QuickModeError) {
+    fn refuse(&mut self, context: &mut Context<'_>, origin: (usize, Path), error: QuickModeError) {
         if let Some(notify) = error.notify_type() {
-            self.send_notification(context, position, notify);
+            let notification = Notification::new(ProtocolId::ESP, notify, &[], &[]);
+            self.send_notification(context, origin, &notification);
         }
         self.report_quick_mode_failure(context, None, error);
     }
@@ -248,6 +252,7 @@ impl Peer {
             Err(Rejection::Unauthentic(error)) => return Err(error),
             Err(Rejection::Failed(error)) => {
                 self.heard(context, position, path);
+                self.withdraw_offer(context, exchange);
                 self.fail_quick_mode(context, exchange, error);
                 return Err(DatagramError::Refused);
             }
@@ -255,6 +260,15 @@ impl Peer {
         self.heard(context, position, path);
         self.establish_begun(context, (position, exchange), verified);
         Ok(())
+    }
+
+    /// Deletes the SA that the peer has made from our message 1, and for which it would await message 3.
+    fn withdraw_offer(&mut self, context: &mut Context<'_>, exchange: usize) {
+        let state = self.exchanges.get(exchange).map(|exchange| &exchange.state);
+        if let Some(State::AwaitingHash2(awaiting)) = state {
+            let spi = awaiting.inbound_spi();
+            self.send_delete_esp(context, &[spi]);
+        }
     }
 
     fn establish_begun(

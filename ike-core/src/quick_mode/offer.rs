@@ -16,6 +16,18 @@ use crate::wire::{
 /// Value of the Extended Sequence Number attribute, RFC 4304.
 const ESN_64_BIT: u16 = 1;
 
+/// Attributes that may occur once. Any other, such as a number of rounds, means something else.
+const UNDERSTOOD: [u16; 5] = [
+    IpsecAttribute::GROUP_DESCRIPTION.0,
+    IpsecAttribute::ENCAPSULATION_MODE.0,
+    IpsecAttribute::AUTHENTICATION_ALGORITHM.0,
+    IpsecAttribute::KEY_LENGTH.0,
+    IpsecAttribute::EXTENDED_SEQUENCE_NUMBER.0,
+];
+
+/// Attributes that may occur more than once: each type of lifetime has its own.
+const REPEATABLE: [u16; 2] = [IpsecAttribute::LIFE_TYPE.0, IpsecAttribute::LIFE_DURATION.0];
+
 /// How ESP travels, which is negotiated along with the proposals.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Carriage {
@@ -60,6 +72,8 @@ struct Offered {
     esn: bool,
     group: GroupNumber,
     lifetimes: Lifetimes,
+    /// An attribute that would change what the others mean.
+    foreign: Option<u16>,
 }
 
 impl Offered {
@@ -88,6 +102,7 @@ impl Offered {
                 IpsecAttribute::LIFE_TYPE.0,
                 IpsecAttribute::LIFE_DURATION.0,
             ),
+            foreign: attributes.foreign(&UNDERSTOOD, &REPEATABLE),
         }
     }
 
@@ -159,6 +174,10 @@ impl Offered {
                     configured,
                 },
             ));
+        }
+        // RFC 2407 section 4.5: what is not understood is not supported.
+        if let Some(attribute) = self.foreign {
+            return Err((6, Mismatch::Attribute { attribute }));
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::config::{Encapsulation, PairIndex, PeerConfig};
 use crate::context::Context;
 use crate::crypto::{Digest, Iv};
 use crate::error::{DatagramError, QuickModeError};
-use crate::isakmp_sa::{Fingerprint, IsakmpSa, Traversal};
+use crate::isakmp_sa::{Fingerprint, IsakmpSa, Path, Traversal};
 use crate::lifetime::Lifetimes;
 use crate::limits::REPEATED_ANSWERS;
 use crate::message_id::MessageId;
@@ -109,7 +109,7 @@ impl AwaitingHash3 {
     /// The keys are derived at once, since the peer may send ESP as soon as it has message 2: message 3 can be lost.
     pub(crate) fn begin(
         context: &mut Context<'_>,
-        isakmp: &IsakmpSa,
+        (isakmp, path): (&IsakmpSa, Path),
         config: &PeerConfig,
         id: MessageId,
         request: &Request,
@@ -154,7 +154,6 @@ impl AwaitingHash3 {
             &answer,
         );
         let (message, iv) = sealed.ok_or(QuickModeError::AnswerNotOffered)?;
-        let path = isakmp.path();
         let contents = context.output.send(path.local, path.remote, message);
 
         let transform = choice.proposal.transform();

@@ -4,9 +4,13 @@ use crate::config::Subnet;
 use crate::wire::Identification;
 
 impl Subnet {
-    /// The body of the Identification payload: always in the form of a subnet, also for a single address.
+    /// The body of the Identification payload. A single address is written as one: some peers compare the form.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        Identification::subnet(self.address(), self.prefix_len()).encode()
+        if self.is_host() {
+            Identification::address(self.address()).encode()
+        } else {
+            Identification::subnet(self.address(), self.prefix_len()).encode()
+        }
     }
 
     /// Reads the body of an Identification payload: a subnet, a single address, or a range that is a subnet, for any
@@ -32,11 +36,16 @@ mod tests {
     #[test]
     fn address_subnet_and_range_mean_the_same() {
         let host: Subnet = "10.61.1.1/32".parse().unwrap();
-        assert_eq!(Subnet::decode(&host.encode()), Some(host));
         assert_eq!(
-            Subnet::decode(&Identification::address(host.address()).encode()),
-            Some(host)
+            host.encode(),
+            Identification::address(host.address()).encode()
         );
+        assert_eq!(Subnet::decode(&host.encode()), Some(host));
+        let as_subnet = Identification::subnet(host.address(), 32);
+        assert_eq!(Subnet::decode(&as_subnet.encode()), Some(host));
+        let v6: Subnet = "2001:db8::1/128".parse().unwrap();
+        assert_eq!(v6.encode().first(), Some(&5), "ID_IPV6_ADDR");
+        assert_eq!(Subnet::decode(&v6.encode()), Some(v6));
         let range = Identification::new(
             IdentificationType::IPV4_ADDR_RANGE,
             &[10, 61, 0, 0, 10, 61, 255, 255][..],

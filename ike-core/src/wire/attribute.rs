@@ -50,6 +50,25 @@ impl<'a> Attributes<'a> {
         core::iter::from_fn(move || Attribute::read(&mut reader).ok())
     }
 
+    /// The type of the first attribute that is neither a number among `once` nor among `repeatable`, or that
+    /// contradicts an earlier one.
+    pub(crate) fn foreign(&self, once: &[u16], repeatable: &[u16]) -> Option<u16> {
+        let contradicts = |attribute: &Attribute<'_>| {
+            let same = self
+                .iter()
+                .find(|other| other.attribute_type == attribute.attribute_type);
+            same.and_then(|other| other.number()) != attribute.number()
+        };
+        let is_foreign = |attribute: &Attribute<'_>| {
+            let number = once.contains(&attribute.attribute_type) && attribute.number().is_some();
+            let understood = number && !contradicts(attribute);
+            !understood && !repeatable.contains(&attribute.attribute_type)
+        };
+        self.iter()
+            .find(is_foreign)
+            .map(|attribute| attribute.attribute_type)
+    }
+
     /// The attributes as received.
     pub const fn octets(&self) -> &'a [u8] {
         self.octets
@@ -188,6 +207,19 @@ mod tests {
         let attribute = iter.next().unwrap();
         assert_eq!(iter.next(), None);
         attribute
+    }
+
+    #[test]
+    fn what_is_foreign_contradictory_or_no_number_is_found() {
+        let foreign = |list: AttributeList| {
+            let attributes = Attributes::decode(list.octets()).unwrap();
+            attributes.foreign(&[1, 2], &[11])
+        };
+        let list = || AttributeList::new().short(1, 7).short(11, 1);
+        assert_eq!(foreign(list().short(11, 2).short(2, 4).short(1, 7)), None);
+        assert_eq!(foreign(list().short(13, 1)), Some(13));
+        assert_eq!(foreign(list().short(1, 8)), Some(1));
+        assert_eq!(foreign(list().long(2, &[1, 0, 0])), Some(2));
     }
 
     #[test]

@@ -49,7 +49,7 @@ fn keep_wanting(world: &mut World, duration: Duration) {
             } else {
                 world
                     .hub
-                    .handle_unknown_spi(world.now, status.remote, source, spi.get());
+                    .handle_unknown_spi(world.now, status.remote, source, spi.get(), 100);
             }
         }
         world.drain();

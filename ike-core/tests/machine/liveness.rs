@@ -26,7 +26,9 @@ fn branch_sends_esp(world: &mut World) {
         .collect();
     for spi in spis {
         let (local, remote) = (HUB.parse().unwrap(), BRANCH.parse().unwrap());
-        world.hub.handle_unknown_spi(world.now, local, remote, spi);
+        world
+            .hub
+            .handle_unknown_spi(world.now, local, remote, spi, 100);
     }
     world.drain();
 }
@@ -217,7 +219,7 @@ fn hints_are_believed_only_from_where_the_hub_is_and_about_what_is_in_use() {
     let (local, remote) = (HUB.parse().unwrap(), BRANCH.parse().unwrap());
     world
         .hub
-        .handle_unknown_spi(world.now, local, remote, spi.get());
+        .handle_unknown_spi(world.now, local, remote, spi.get(), 100);
     let hint = world.hub.poll_transmit().unwrap();
     assert_eq!(
         hub.stranger_answers_out + 1,

@@ -19,6 +19,7 @@
 
 mod chaos;
 mod contract;
+mod freshness;
 mod happy;
 mod hostile;
 mod liveness;

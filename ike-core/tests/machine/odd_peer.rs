@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ike_core::crypto::{ExchangeInputs, Iv, MessageCipher, SessionKeys, Skeyid, rustcrypto};
+use ike_core::crypto::{ExchangeInputs, Group, Iv, MessageCipher, SessionKeys, Skeyid, rustcrypto};
 use ike_core::wire::attribute::AttributeList;
 use ike_core::wire::numbers::{
     DomainOfInterpretation, ExchangeType, NotifyType, PayloadType, ProtocolId,
@@ -13,8 +13,8 @@ use ike_core::wire::{
     ProposalBuilder, SecurityAssociation, SecurityAssociationBuilder, VendorId,
 };
 use ike_core::{
-    CookiePair, DatagramError, Event, InitiatorCookie, MessageId, PairIndex, ResponderCookie,
-    SecureRandom as _, Spi,
+    CookiePair, DatagramError, Event, InitiatorCookie, MessageId, Mismatch, PairIndex,
+    PhaseOneError, QuickModeError, ResponderCookie, SecureRandom as _, Spi,
 };
 
 use crate::world::*;
@@ -69,11 +69,17 @@ impl Session {
     }
 }
 
-fn phase_one_transform(number: u8, life: Duration, long: bool) -> ProposalBuilder {
-    // aes128-sha256-curve25519 with a pre-shared key.
+fn phase_one_transform(
+    number: u8,
+    life: Duration,
+    long: bool,
+    group: u16,
+    extra: &[(u16, u16)],
+) -> ProposalBuilder {
+    // aes128-sha256 with a pre-shared key.
     let mut attributes = AttributeList::new()
         .short(2, 4)
-        .short(4, 31)
+        .short(4, group)
         .short(14, 128)
         .short(1, 7)
         .short(3, 1);
@@ -83,6 +89,9 @@ fn phase_one_transform(number: u8, life: Duration, long: bool) -> ProposalBuilde
     } else {
         attributes.integer(12, life.as_secs())
     };
+    for (attribute, value) in extra {
+        attributes = attributes.short(*attribute, *value);
+    }
     ProposalBuilder::new(0, ProtocolId::ISAKMP, &[]).transform(number, 1, &attributes)
 }
 
@@ -90,7 +99,7 @@ fn cipher_of(keys: &SessionKeys) -> MessageCipher {
     MessageCipher::new(rustcrypto::AES_CBC, keys.cipher_key(16)).unwrap()
 }
 
-fn clear_message_to(world: &World, side: Side) -> (SocketAddr, SocketAddr) {
+pub fn clear_message_to(world: &World, side: Side) -> (SocketAddr, SocketAddr) {
     let _ = world;
     match side {
         Side::Hub => (BRANCH.parse().unwrap(), HUB.parse().unwrap()),
@@ -100,7 +109,11 @@ fn clear_message_to(world: &World, side: Side) -> (SocketAddr, SocketAddr) {
 
 /// A branch by hand.
 pub struct OddInitiator {
+    pub cookie: [u8; 8],
     pub psk: Vec<u8>,
+    pub group: (u16, &'static dyn Group),
+    pub drop_leading_zeros: bool,
+    pub extra_attributes: Vec<(u16, u16)>,
     pub encrypt_third: bool,
     pub life: Duration,
     pub long_attributes: bool,
@@ -110,13 +123,18 @@ pub struct OddInitiator {
     pub extra_payload: bool,
     pub commit: bool,
     pub session: Option<Session>,
+    pub first: Vec<u8>,
     pub third: Vec<u8>,
 }
 
 impl OddInitiator {
     pub fn new() -> Self {
         Self {
+            cookie: [7; 8],
             psk: PSK.to_vec(),
+            group: (31, rustcrypto::CURVE25519),
+            drop_leading_zeros: false,
+            extra_attributes: Vec::new(),
             encrypt_third: true,
             life: secs(3600),
             long_attributes: false,
@@ -126,6 +144,7 @@ impl OddInitiator {
             extra_payload: false,
             commit: false,
             session: None,
+            first: Vec::new(),
             third: Vec::new(),
         }
     }
@@ -133,38 +152,30 @@ impl OddInitiator {
     /// Runs phase 1 against the hub. Nothing is asserted about the outcome.
     pub fn connect(&mut self, world: &mut World) {
         let random = Seeded::new(99);
-        let private = rustcrypto::CURVE25519.generate(&random);
+        let (number, group) = self.group;
+        let mut private = group.generate(&random);
+        while self.drop_leading_zeros && private.public()[0] != 0 {
+            private = group.generate(&random);
+        }
+        let g_xi = &private.public()[usize::from(self.drop_leading_zeros)..];
         let sa = SecurityAssociationBuilder::new()
             .proposal(&phase_one_transform(
                 self.transform_number,
                 self.life,
                 self.long_attributes,
+                number,
+                &self.extra_attributes,
             ))
             .build();
         let ni = [0x11; 16];
-        let mut payloads = PayloadChain::new();
-        for vendor_id in &self.vendor_ids {
-            payloads.push(PayloadType::VENDOR_ID, vendor_id);
-        }
-        payloads.push(PayloadType::SECURITY_ASSOCIATION, &sa);
-        payloads.push(PayloadType::IDENTIFICATION, &self.identity);
-        payloads.push(PayloadType::NONCE, &ni);
-        payloads.push(PayloadType::KEY_EXCHANGE, private.public());
-        if self.extra_payload {
-            payloads.push(PayloadType(99), b"whatever this is");
-        }
-        let cookie = InitiatorCookie::new([7; 8]);
-        let header = Header::new(
-            CookiePair::new(cookie, ResponderCookie::ZERO),
-            ExchangeType::AGGRESSIVE,
-            MessageId::PHASE_ONE,
-        );
-        let first = header.encode_clear(&payloads);
+        let first = self.message_1(&sa, g_xi, &ni);
         let (source, destination) = clear_message_to(world, Side::Hub);
-        world
-            .deliver(Side::Hub, source, destination, &first)
-            .unwrap();
+        let accepted = world.deliver(Side::Hub, source, destination, &first);
+        self.first = first;
         let second = world.hub.poll_transmit().unwrap();
+        if accepted.is_err() {
+            return;
+        }
         let second = Message::decode(&second.contents).unwrap();
         let answer = second.payloads().unwrap();
         let body = |payload_type| answer.exactly_one(payload_type).unwrap().body();
@@ -177,7 +188,7 @@ impl OddInitiator {
         );
         let g_xr = body(PayloadType::KEY_EXCHANGE);
         let inputs = ExchangeInputs {
-            g_xi: private.public(),
+            g_xi,
             g_xr,
             cookies,
             sai_b: &sa,
@@ -189,7 +200,7 @@ impl OddInitiator {
         }
         let keys = skeyid.session_keys(&private.agree(g_xr).unwrap(), cookies);
         let cipher = cipher_of(&keys);
-        let iv = Iv::phase_one(keys.hash(), 16, private.public(), g_xr);
+        let iv = Iv::phase_one(keys.hash(), 16, g_xi, g_xr);
         let mut payloads = PayloadChain::new();
         payloads.push(PayloadType::HASH, &skeyid.hash_i(&inputs));
         let header = Header::new(cookies, ExchangeType::AGGRESSIVE, MessageId::PHASE_ONE);
@@ -212,6 +223,27 @@ impl OddInitiator {
             base_iv,
         });
         self.send_third(world);
+    }
+
+    fn message_1(&self, sa: &[u8], g_xi: &[u8], ni: &[u8]) -> Vec<u8> {
+        let mut payloads = PayloadChain::new();
+        for vendor_id in &self.vendor_ids {
+            payloads.push(PayloadType::VENDOR_ID, vendor_id);
+        }
+        payloads.push(PayloadType::SECURITY_ASSOCIATION, sa);
+        payloads.push(PayloadType::IDENTIFICATION, &self.identity);
+        payloads.push(PayloadType::NONCE, ni);
+        payloads.push(PayloadType::KEY_EXCHANGE, g_xi);
+        if self.extra_payload {
+            payloads.push(PayloadType(99), b"whatever this is");
+        }
+        let cookie = InitiatorCookie::new(self.cookie);
+        let header = Header::new(
+            CookiePair::new(cookie, ResponderCookie::ZERO),
+            ExchangeType::AGGRESSIVE,
+            MessageId::PHASE_ONE,
+        );
+        header.encode_clear(&payloads)
     }
 
     pub fn send_third(&mut self, world: &mut World) {
@@ -306,12 +338,19 @@ impl OddInitiator {
     }
 }
 
-fn esp_offer(number: u8, spi: u32) -> Vec<u8> {
-    let attributes = AttributeList::new()
+pub fn esp_offer(number: u8, spi: u32) -> Vec<u8> {
+    esp_offer_with(number, spi, &[])
+}
+
+fn esp_offer_with(number: u8, spi: u32, extra: &[(u16, u16)]) -> Vec<u8> {
+    let mut attributes = AttributeList::new()
         .short(6, 128)
         .short(4, 1)
         .short(1, 1)
         .long(2, &[0, 0, 0x0e, 0x10]);
+    for (attribute, value) in extra {
+        attributes = attributes.short(*attribute, *value);
+    }
     let proposal = ProposalBuilder::new(number, ProtocolId::ESP, &spi.to_be_bytes()).transform(
         number,
         20,
@@ -322,17 +361,17 @@ fn esp_offer(number: u8, spi: u32) -> Vec<u8> {
         .build()
 }
 
-fn subnet(a: u8, b: u8, c: u8) -> Vec<u8> {
+pub fn subnet(a: u8, b: u8, c: u8) -> Vec<u8> {
     Identification::subnet([a, b, c, 0].into(), 24).encode()
 }
 
-fn established(world: &World) -> bool {
+pub fn established(world: &World) -> bool {
     world.count(Side::Hub, |event| {
         matches!(event, Event::Established { .. })
     }) == 1
 }
 
-fn connected(odd: &mut OddInitiator) -> World {
+pub fn connected(odd: &mut OddInitiator) -> World {
     let mut world = World::new();
     odd.connect(&mut world);
     assert!(established(&world), "{}", world.story());
@@ -379,6 +418,109 @@ fn an_identity_may_name_udp_and_its_port() {
     odd.identity = [&[2, 17, 0x01, 0xf4], &b"branch1"[..]].concat();
     connected(&mut odd);
     odd.identity = [&[2, 17, 0, 0], &b"branch1"[..]].concat();
+    connected(&mut odd);
+}
+
+#[test]
+fn a_public_value_without_its_leading_zeros_is_accepted() {
+    let mut odd = OddInitiator::new();
+    odd.group = (14, rustcrypto::MODP_2048);
+    odd.drop_leading_zeros = true;
+    let hub = hub_config().ike_proposals(vec!["aes128-sha256-modp2048".parse().unwrap()]);
+    let mut world = World::with(branch_config(), hub);
+    odd.connect(&mut world);
+    assert!(established(&world), "{}", world.story());
+}
+
+#[test]
+fn an_attribute_that_changes_the_derivation_makes_a_transform_another_one() {
+    let mismatch = |attribute: u16| {
+        let mut odd = OddInitiator::new();
+        // A PRF, a prime of its own, a field size, a group order, a number nobody knows; then another hash as well.
+        odd.extra_attributes = vec![(attribute, 3)];
+        let mut world = World::new();
+        odd.connect(&mut world);
+        assert!(!established(&world), "{attribute}");
+        let failed = |event: &Event| {
+            matches!(event, Event::PhaseOneFailed { error: PhaseOneError::NoProposalChosen {
+                mismatch: Some(Mismatch::Attribute { attribute: named }),
+            }, .. } if *named == attribute)
+        };
+        world.drain();
+        world.count(Side::Hub, failed)
+    };
+    for attribute in [13, 5, 6, 7, 8, 9, 10, 15, 16, 99, 2] {
+        assert_eq!(mismatch(attribute), 1, "{attribute}");
+    }
+    // Said twice is not said otherwise.
+    let mut odd = OddInitiator::new();
+    odd.extra_attributes = vec![(14, 128)];
+    connected(&mut odd);
+}
+
+#[test]
+fn an_attribute_of_phase_2_that_is_not_understood_makes_a_transform_another_one() {
+    let mut odd = OddInitiator::new();
+    let mut world = connected(&mut odd);
+    // Rounds, compression, a number nobody knows, and another key length.
+    for (id, extra) in [(7, 12), (8, 1), (9, 1), (77, 1), (6, 256)]
+        .into_iter()
+        .enumerate()
+    {
+        let session = odd.session.as_ref().unwrap();
+        let mut payloads = PayloadChain::new();
+        let offer = esp_offer_with(1, 0xc0ff_ee01, &[extra]);
+        payloads.push(PayloadType::SECURITY_ASSOCIATION, &offer);
+        payloads.push(PayloadType::NONCE, &[1; 16]);
+        payloads.push(PayloadType::IDENTIFICATION, &subnet(192, 168, 1));
+        payloads.push(PayloadType::IDENTIFICATION, &subnet(192, 168, 61));
+        let id = 0x900 + id as u32;
+        let (message, _) = session.sealed_with_hash(ExchangeType::QUICK_MODE, id, payloads);
+        let (source, destination) = clear_message_to(&world, Side::Hub);
+        let error = world.deliver(Side::Hub, source, destination, &message);
+        assert_eq!(error, Err(DatagramError::Refused), "{extra:?}");
+        world.drain();
+        let failed = |event: &Event| {
+            matches!(event, Event::QuickModeFailed { error: QuickModeError::NoProposalChosen {
+                mismatch: Some(Mismatch::Attribute { attribute }),
+            }, .. } if *attribute == extra.0)
+        };
+        assert_eq!(world.count(Side::Hub, failed), 1, "{extra:?}");
+    }
+    let sa = odd.quick_mode(
+        &mut world,
+        0xa00,
+        &esp_offer_with(1, 0xc0ff_ee02, &[(6, 128)]),
+        &subnet(192, 168, 1),
+        &subnet(192, 168, 61),
+    );
+    assert!(SecurityAssociation::decode(&sa).is_ok());
+}
+
+#[test]
+fn a_single_address_goes_out_as_one_and_comes_back_in_either_form() {
+    for as_subnet in [false, true] {
+        let odd = OddResponder {
+            vendor_ids: Vec::new(),
+            life: secs(3600),
+            transform_number: 1,
+        };
+        let hosts = vec![pair("10.61.1.7/32", "10.61.3.0/24")];
+        let mut world = World::with(branch_config().pairs(hosts), hub_config());
+        let session = odd.answer(&mut world);
+        let address = Identification::address([10, 61, 1, 7].into()).encode();
+        let subnet = Identification::subnet([10, 61, 1, 7].into(), 32).encode();
+        let idci = if as_subnet { &subnet } else { &address };
+        let asked = odd.answer_quick_mode(&mut world, &session, 0, 4096, idci);
+        assert_eq!(asked, address, "ID_IPV4_ADDR");
+        assert_eq!(world.current(Side::Branch).len(), 1, "{}", world.story());
+    }
+}
+
+#[test]
+fn names_are_recognised_whatever_their_case() {
+    let mut odd = OddInitiator::new();
+    odd.identity = [&[2, 0, 0, 0], &b"Branch1"[..]].concat();
     connected(&mut odd);
 }
 
@@ -556,7 +698,7 @@ fn two_deletes_and_two_notifications_in_one_message_are_all_read() {
     );
 }
 
-fn notification(notify_type: NotifyType) -> Vec<u8> {
+pub fn notification(notify_type: NotifyType) -> Vec<u8> {
     Notification::new(ProtocolId::ISAKMP, notify_type, &[], &[]).encode()
 }
 
@@ -708,7 +850,13 @@ impl OddResponder {
             idir_b: &idir,
         };
         let sa = SecurityAssociationBuilder::new()
-            .proposal(&phase_one_transform(self.transform_number, self.life, true))
+            .proposal(&phase_one_transform(
+                self.transform_number,
+                self.life,
+                true,
+                31,
+                &[],
+            ))
             .build();
         let mut payloads = PayloadChain::new();
         payloads.push(PayloadType::HASH, &skeyid.hash_r(&inputs));
@@ -756,7 +904,7 @@ impl OddResponder {
         flags: u8,
         kilobytes: u32,
         idci: &[u8],
-    ) {
+    ) -> Vec<u8> {
         let first = world.branch.poll_transmit().unwrap();
         let id = Message::decode(&first.contents)
             .unwrap()
@@ -765,11 +913,11 @@ impl OddResponder {
         let (next, plaintext, iv) = session.open(&first.contents, &session.first_iv(id.get()));
         let offer = Payloads::decode_padded(next, &plaintext).unwrap();
         let ni = offer.exactly_one(PayloadType::NONCE).unwrap().body();
-        let idcr = offer
+        let identities: Vec<_> = offer
             .of_type(PayloadType::IDENTIFICATION)
-            .nth(1)
-            .unwrap()
-            .body();
+            .map(|payload| payload.body())
+            .collect();
+        let (asked, idcr) = (identities[0].to_vec(), identities[1]);
         let mut payloads = PayloadChain::new();
         payloads.push(
             PayloadType::SECURITY_ASSOCIATION,
@@ -796,13 +944,24 @@ impl OddResponder {
         let (source, destination) = clear_message_to(world, Side::Branch);
         let _ = world.deliver(Side::Branch, source, destination, &second);
         let Some(third) = world.branch.poll_transmit() else {
-            return;
+            return asked;
         };
+        if Message::decode(&third.contents)
+            .unwrap()
+            .header()
+            .message_id()
+            != id
+        {
+            // Not message 3: the branch has something to say about message 2.
+            world.last_words = third.contents.to_vec();
+            return asked;
+        }
         let (next, plaintext, _) = session.open(&third.contents, &iv);
         let payloads = Payloads::decode_padded(next, &plaintext).unwrap();
         let hash = session.keys.hash_3(id, ni, &[0x44; 9]);
         assert!(hash.verify(payloads.exactly_one(PayloadType::HASH).unwrap().body()));
         world.drain();
+        asked
     }
 }
 
@@ -861,11 +1020,17 @@ fn a_hub_that_answers_with_other_selectors_is_refused() {
     odd.answer_quick_mode(&mut world, &session, 0, 4096, &subnet(10, 62, 1));
     world.drain();
     assert!(world.sas(Side::Branch).is_empty());
+    // The hub would wait for message 3: it is told that there is none to come.
+    let message = Message::decode(&world.last_words).unwrap();
+    let id = message.header().message_id().get();
+    let (next, plaintext, _) = session.open(&world.last_words, &session.first_iv(id));
+    let payloads = Payloads::decode_padded(next, &plaintext).unwrap();
+    assert!(payloads.exactly_one(PayloadType::DELETE).is_ok());
     let failed = |event: &Event| {
         matches!(
             event,
             Event::QuickModeFailed {
-                error: ike_core::QuickModeError::AnswerNotOffered,
+                error: QuickModeError::AnswerNotOffered,
                 ..
             }
         )

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use ike_core::wire::Flags;
+use ike_core::wire::numbers::{ExchangeType, PayloadType};
 use ike_core::{DatagramError, Endpoint, EndpointConfig, Event};
 
 use crate::world::*;
@@ -118,6 +120,267 @@ fn a_repeated_message_1_is_answered_a_few_times_and_makes_no_state() {
     world.run_for(secs(60));
     assert!(world.wire.is_empty());
     assert_eq!(world.hub.stats().half_open_expired, 1);
+}
+
+#[test]
+fn a_repeated_message_1_never_gets_more_octets_than_it_brings() {
+    // A message 1 without vendor IDs is shorter than message 2.
+    let mut odd = crate::odd_peer::OddInitiator::new();
+    let mut world = World::new();
+    odd.connect(&mut world);
+    let first = odd.first.clone();
+    let mut world = World::new();
+    let (mut received, mut sent, mut longest) = (0, 0, 0);
+    for _ in 0..30 {
+        let (source, destination) = (BRANCH.parse().unwrap(), HUB.parse().unwrap());
+        let _ = world.deliver(Side::Hub, source, destination, &first);
+        received += first.len();
+        while let Some(answer) = world.hub.poll_transmit() {
+            longest = longest.max(answer.contents.len());
+            sent += answer.contents.len();
+        }
+        let exempt = longest.saturating_sub(first.len());
+        assert!(sent <= received + exempt, "{sent} for {received}");
+    }
+    assert!(first.len() < longest && 2 * longest <= sent);
+}
+
+#[test]
+fn answers_to_strangers_are_never_longer_than_the_question() {
+    let mut world = World::new();
+    let header = |exchange| {
+        let cookies = ike_core::CookiePair::from_octets([3; 16]);
+        ike_core::wire::Header::new(cookies, exchange, ike_core::MessageId::new(5))
+    };
+    let mut questions = Vec::new();
+    for len in 0..64 {
+        let body = vec![0; len];
+        let encrypted = header(ExchangeType::QUICK_MODE).with_flags(Flags::ENCRYPTION);
+        questions.push(encrypted.encode_message(PayloadType::HASH, &body));
+        let main_mode = header(ExchangeType::IDENTITY_PROTECTION);
+        questions.push(main_mode.encode_message(PayloadType::SECURITY_ASSOCIATION, &body));
+        let mut version_2 = main_mode.encode_message(PayloadType::HASH, &body);
+        version_2[17] = 0x20;
+        questions.push(version_2);
+    }
+    let (mut answered, mut number) = (0, 0);
+    for question in &questions {
+        number += 1;
+        let _ = world.deliver(Side::Hub, source(number), HUB.parse().unwrap(), question);
+        while let Some(answer) = world.hub.poll_transmit() {
+            assert!(answer.contents.len() <= question.len());
+            answered += 1;
+        }
+    }
+    for len in 0..64 {
+        let (local, remote) = (HUB.parse().unwrap(), source(1000 + len));
+        let len = len as usize;
+        world
+            .hub
+            .handle_unknown_spi(world.now, local, remote, 0x1234_5678, len);
+        while let Some(answer) = world.hub.poll_transmit() {
+            assert!(answer.contents.len() <= len);
+            answered += 1;
+        }
+    }
+    assert!(60 < answered, "{answered}");
+}
+
+/// A hub that asks its embedder about everybody.
+fn asking_hub() -> World {
+    let mut world = World::new();
+    let config = EndpointConfig::builder(provider(7)).ask_for_credentials(true);
+    world.hub = Endpoint::new(config.build().unwrap(), origin());
+    world
+}
+
+#[test]
+fn strangers_cannot_crowd_out_a_question_about_credentials() {
+    let mut world = asking_hub();
+    let mut message = first_message(0);
+    let ask = |world: &mut World, message: &[u8], source| {
+        world.deliver(Side::Hub, source, HUB.parse().unwrap(), message)
+    };
+    // The genuine branch is first, and its question is open for a second.
+    assert_eq!(ask(&mut world, &message, BRANCH.parse().unwrap()), Ok(()));
+    let mut admitted = 0;
+    for number in 0..2000 {
+        message[..8].copy_from_slice(&u64::from(number + 7).to_be_bytes());
+        admitted += usize::from(ask(&mut world, &message, source(number << 8)).is_ok());
+    }
+    assert_eq!(admitted, 255);
+    world.now += secs(1);
+    world.drain();
+    let Event::CredentialsWanted { request, .. } = &world.events[0].2 else {
+        panic!("{}", world.story())
+    };
+    let config = std::sync::Arc::new(hub_config().build().unwrap());
+    world.hub.provide_credentials(world.now, *request, config);
+    assert!(world.hub.poll_transmit().is_some(), "message 2");
+    // Questions that nobody answers give way.
+    world.now += secs(2);
+    message[..8].copy_from_slice(&[9; 8]);
+    assert_eq!(ask(&mut world, &message, source(7 << 20)), Ok(()));
+    // One prefix cannot take all the places.
+    let mut world = asking_hub();
+    let mut admitted = 0;
+    for number in 0..200 {
+        message[..8].copy_from_slice(&u64::from(number + 7).to_be_bytes());
+        admitted += usize::from(ask(&mut world, &message, source(number)).is_ok());
+    }
+    assert_eq!(admitted, 32);
+}
+
+#[test]
+fn what_strangers_cause_leaves_room_for_facts_about_peers() {
+    let mut world = World::new();
+    world.acquire_all();
+    world.run_for(ms(30));
+    // Nobody takes events off the queue while strangers with a wrong key knock for minutes.
+    let stranger = ike_core::PeerConfig::builder(
+        name("branch1"),
+        name("hub"),
+        ike_core::PreSharedKey::new(PSK),
+    );
+    let stranger = stranger
+        .pairs(branch_pairs())
+        .ike_proposals(vec!["aes256-sha512-modp4096".parse().unwrap()]);
+    let mut other = World::with(stranger, hub_config());
+    other.acquire_all();
+    let message = other.wire[0].contents.clone();
+    for number in 0..4000 {
+        world.now += ms(60);
+        let _ = world.hub.handle_datagram(
+            world.now,
+            ike_core::Datagram {
+                source: source(number << 8),
+                destination: HUB.parse().unwrap(),
+                contents: &message,
+            },
+        );
+    }
+    let mut events = 0;
+    while world.hub.poll_event().is_some() {
+        events += 1;
+    }
+    assert_eq!(events, 1024);
+    assert_eq!(world.hub.stats().overflows, 4000 - 1024);
+}
+
+#[test]
+fn the_pool_is_refilled_under_constant_traffic() {
+    let mut world = World::new();
+    world.run_for(secs(1));
+    let prepared = world.hub.stats().exponents_prepared;
+    let mut message = first_message(0);
+    // More handshakes than the pool has values, and never 20 ms of quiet.
+    let mut values = std::collections::BTreeSet::new();
+    for number in 0..400_u32 {
+        message[..8].copy_from_slice(&u64::from(number + 1).to_be_bytes());
+        let source = source(number << 8);
+        world
+            .deliver(Side::Hub, source, HUB.parse().unwrap(), &message)
+            .unwrap();
+        let second = world.hub.poll_transmit().unwrap();
+        let second = ike_core::wire::Message::decode(&second.contents).unwrap();
+        let payloads = second.payloads().unwrap();
+        let value = payloads.exactly_one(PayloadType::KEY_EXCHANGE).unwrap();
+        values.insert(value.body().to_vec());
+        world.now += ms(10);
+        if world.hub.poll_timeout().is_some_and(|due| due <= world.now) {
+            world.hub.handle_timeout(world.now);
+        }
+    }
+    let made = world.hub.stats().exponents_prepared - prepared;
+    assert!((3..=5).contains(&made), "about one a second: {made}");
+    assert!(33 < values.len(), "{}", values.len());
+}
+
+/// A source of randomness that has broken down.
+#[derive(Debug)]
+struct Stuck;
+
+impl ike_core::SecureRandom for Stuck {
+    fn fill(&self, octets: &mut [u8]) {
+        octets.fill(0x5a);
+    }
+}
+
+#[test]
+fn a_source_of_randomness_that_repeats_itself_stops_nothing() {
+    let mut world = World::new();
+    let stuck = || {
+        let provider = provider(7).with_secure_random(std::sync::Arc::new(Stuck));
+        EndpointConfig::builder(provider).build().unwrap()
+    };
+    world.hub = Endpoint::new(stuck(), origin());
+    world
+        .hub
+        .set_credentials(table(hub_config().build().unwrap()));
+    world.branch = Endpoint::new(stuck(), origin());
+    let config = std::sync::Arc::new(branch_config().build().unwrap());
+    world.peer = world.branch.add_peer(
+        world.now,
+        config,
+        BRANCH.parse().unwrap(),
+        HUB.parse().unwrap(),
+    );
+    world.acquire_all();
+    world.run_for(secs(60));
+    for side in [Side::Branch, Side::Hub] {
+        let spis: Vec<_> = world.sas(side).into_keys().collect();
+        assert_eq!(spis.len(), 3, "{}", world.story());
+    }
+    // The same cookies from many places leave nothing behind.
+    let message = first_message(0);
+    for number in 0..100 {
+        let _ = world.deliver(
+            Side::Hub,
+            source(number << 8),
+            HUB.parse().unwrap(),
+            &message,
+        );
+    }
+    world.run_for(secs(30));
+    let stats = world.hub.stats();
+    assert_eq!(stats.half_open_expired, 1, "{stats:?}");
+}
+
+#[test]
+fn message_3_of_a_peer_that_was_removed_is_unknown() {
+    // The hub renews with a branch that it knows; the branch forgets the hub before message 3 comes.
+    let mut world = World::new().up();
+    let hub = std::sync::Arc::new(hub_config().build().unwrap());
+    let (local, remote) = (HUB.parse().unwrap(), BRANCH.parse().unwrap());
+    let peer = world.hub.add_peer(world.now, hub, local, remote);
+    world
+        .hub
+        .acquire(world.now, peer, ike_core::PairIndex::new(0))
+        .unwrap();
+    let third = loop {
+        world.run_for(ms(1));
+        let third = world.wire.iter().rev().find(|sent| {
+            sent.is(Side::Hub, ExchangeType::AGGRESSIVE) && sent.contents[8..16] != [0; 8]
+        });
+        if let Some(third) = third {
+            break third.clone();
+        }
+    };
+    world.branch.remove_peer(world.now, world.peer);
+    let error = world.deliver(
+        Side::Branch,
+        third.source,
+        third.destination,
+        &third.contents,
+    );
+    assert_eq!(error, Err(DatagramError::UnknownCookies));
+    world.run_for(secs(60));
+    assert!(
+        world
+            .branch
+            .poll_timeout()
+            .is_none_or(|due| world.now < due)
+    );
 }
 
 #[test]

@@ -167,6 +167,8 @@ pub struct World {
     pub wire: Vec<Sent>,
     pub events: Vec<(Duration, Side, Event)>,
     pub errors: Vec<(Duration, Side, DatagramError)>,
+    /// A message that was taken off the queue by hand.
+    pub last_words: Vec<u8>,
     in_flight: BTreeMap<(Instant, usize), (Side, SocketAddr, SocketAddr, Vec<u8>)>,
     flights: usize,
     branch_config: Arc<PeerConfig>,
@@ -217,6 +219,7 @@ impl World {
             wire: Vec::new(),
             events: Vec::new(),
             errors: Vec::new(),
+            last_words: Vec::new(),
             in_flight: BTreeMap::new(),
             flights: 0,
             branch_config,
