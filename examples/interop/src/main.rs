@@ -1,10 +1,12 @@
 //! Tests of the daemons against software from elsewhere: strongSwan as the other end of the tunnel, tshark as the reader of what is
 //! on the wire. Needs root, and makes network namespaces of its own; nothing outside them is changed.
 
+mod bulk;
 mod capture;
 mod charon_keys;
 mod chrony;
 mod clock;
+mod drops;
 mod lab;
 mod matrix;
 mod namespace;
@@ -16,6 +18,7 @@ mod rekey;
 mod runner;
 mod settings;
 mod site;
+mod stream;
 mod strongswan;
 mod throughput;
 mod tshark;
@@ -53,7 +56,7 @@ enum Command {
     Throughput(throughput::Arguments),
     /// One end of a transfer that is compared by checksum.
     #[command(subcommand, hide = true)]
-    Stream(throughput::StreamCommand),
+    Stream(stream::StreamCommand),
 }
 
 #[derive(Args, Debug)]
@@ -67,6 +70,7 @@ impl Selection {
         let mut cases = matrix::lab_cases();
         cases.extend(wire::lab_cases());
         cases.extend(wire::cases());
+        cases.extend(bulk::cases());
         cases.extend(matrix::own_cases());
         // The long ones first, so that no job is idle at the end.
         cases.extend(rekey::cases());

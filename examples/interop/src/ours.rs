@@ -10,10 +10,10 @@ use rustix::process::Signal;
 use serde::Deserialize;
 
 use crate::clock;
+use crate::drops::METRICS;
 use crate::lab::{BRANCH_IDENTITY, HUB_ADDRESS, HUB_IDENTITY, Lab, PAIRS, PSK, Pair, Role};
 use crate::process::{self, BRIEF, Running};
 use crate::settings::Settings;
-use crate::throughput::METRICS;
 
 /// How long our branch may take from its start to three proven pairs.
 pub const START_LIMIT: Duration = Duration::from_secs(10);

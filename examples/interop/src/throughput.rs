@@ -7,7 +7,6 @@ mod contender;
 mod load;
 mod packages;
 mod report;
-mod stream;
 mod wireguard;
 
 use std::path::PathBuf;
@@ -16,13 +15,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-pub use self::contender::METRICS;
-pub use self::stream::StreamCommand;
-
-use self::contender::{Contender, Drops, Kind};
+use self::contender::{Contender, Kind};
 use self::load::{Load, Sample};
 use self::report::Row;
 use crate::clock;
+use crate::drops::Drops;
 use crate::site::Site;
 
 /// Octets of the transfer that is compared by checksum.
@@ -146,7 +143,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         drops.bad_icv, drops.replayed, drops.late
     );
     ensure!(
-        drops.bad_icv + drops.replayed + drops.late == 0,
+        drops.suspicious() == 0,
         "packets were damaged, doubled or out of the window; logs in {}",
         logs.display()
     );

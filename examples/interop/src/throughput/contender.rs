@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
+use super::Build;
 use super::wireguard::WireGuard;
-use super::{Build, wanted};
+use crate::drops::Drops;
 use crate::lab::{self, Lab, Role};
 use crate::namespace::Namespace;
 use crate::process::{BRIEF, Running};
@@ -15,8 +16,6 @@ use crate::tunnel::Tunnel;
 
 /// Phase 1 of every IPsec contender; it does not matter to the data path.
 const IKE: &str = "aes128-sha256-modp2048";
-/// Where our daemons show their counters, each in its own namespace.
-pub const METRICS: &str = "127.0.0.1:9464";
 
 /// The makes.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -89,16 +88,6 @@ pub(super) struct Contender {
     source: &'static str,
     target: &'static str,
     ours: bool,
-}
-
-/// What our daemons have dropped.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Drops {
-    pub(super) bad_icv: u64,
-    pub(super) replayed: u64,
-    pub(super) late: u64,
-    pub(super) other: u64,
-    pub(super) reasons: String,
 }
 
 impl Contender {
@@ -210,7 +199,7 @@ impl Contender {
         let mut drops = Drops::default();
         if self.ours {
             for role in [Role::Branch, Role::Hub] {
-                drops.add(&Drops::read(&page(self.carrier.lab().end(role))?)?);
+                drops.add(&Drops::of_daemon_in(self.carrier.lab().end(role))?);
             }
         }
         Ok(drops)
@@ -242,15 +231,6 @@ fn ipsec(
     Ok(Carrier::Ipsec(Box::new(tunnel)))
 }
 
-/// The page of counters of a daemon in that namespace.
-fn page(namespace: &Namespace) -> Result<String> {
-    let script =
-        "exec 3<>/dev/tcp/${0/:/\\/} && printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3";
-    namespace
-        .run(BRIEF, &["bash", "-c", script, METRICS])?
-        .stdout()
-}
-
 impl Carrier {
     fn lab(&self) -> &Lab {
         match self {
@@ -279,67 +259,9 @@ impl Hosts {
     }
 }
 
-impl Drops {
-    fn read(page: &str) -> Result<Self> {
-        let mut drops = Self::default();
-        let mut found = false;
-        for line in page.lines() {
-            let Some((reason, count)) = line
-                .strip_prefix("vpn_drops_total{reason=\"")
-                .and_then(|rest| rest.split_once("\"} "))
-            else {
-                continue;
-            };
-            found = true;
-            let count: u64 = wanted(count.trim().parse().ok(), "count")?;
-            match reason {
-                "bad_icv" => drops.bad_icv += count,
-                "replayed" => drops.replayed += count,
-                "late" => drops.late += count,
-                _ if count != 0 => {
-                    drops.other += count;
-                    drops.reasons += &format!("{reason} {count}, ");
-                }
-                _ => {}
-            }
-        }
-        if !found {
-            bail!("a page of metrics without drops: {page}");
-        }
-        Ok(drops)
-    }
-
-    pub(super) fn add(&mut self, other: &Self) {
-        self.bad_icv += other.bad_icv;
-        self.replayed += other.replayed;
-        self.late += other.late;
-        self.other += other.other;
-        self.reasons += &other.reasons;
-    }
-}
-
 impl Drop for Contender {
     fn drop(&mut self) {
         // A server that has ended already is not signalled.
         drop(self.server.kill());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn drops_are_read_by_reason() {
-        let page = "HTTP/1.0 200 OK\r\n\r\n# HELP vpn_drops_total Packets and datagrams dropped.\n\
-                    vpn_drops_total{reason=\"bad_icv\"} 1\nvpn_drops_total{reason=\"late\"} 2\n\
-                    vpn_drops_total{reason=\"tun_send\"} 3\nvpn_drops_total{reason=\"replayed\"} 0\n";
-        let drops = Drops::read(page).unwrap();
-        assert_eq!(
-            (drops.bad_icv, drops.late, drops.replayed, drops.other),
-            (1, 2, 0, 3)
-        );
-        assert_eq!(drops.reasons, "tun_send 3, ");
-        assert!(Drops::read("HTTP/1.0 404 Not Found").is_err());
     }
 }

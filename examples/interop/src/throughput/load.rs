@@ -11,6 +11,7 @@ use super::wanted;
 use crate::clock;
 use crate::lab::Role;
 use crate::process::Running;
+use crate::stream::{self, Transfer};
 
 /// Beyond the time that a measurement takes by itself.
 const MARGIN: Duration = Duration::from_secs(20);
@@ -18,8 +19,6 @@ const MARGIN: Duration = Duration::from_secs(20);
 const REST: Duration = Duration::from_millis(300);
 /// Clock ticks per second in /proc, the same on every Linux.
 const TICKS: f64 = 100.0;
-/// Where a transfer is received.
-const PORT: u16 = 7777;
 
 /// The kinds of load.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,8 +57,8 @@ impl Load {
         clock::pause(REST)?;
         let before = processor_seconds(&contender.ids())?;
         let (mut sample, octets) = match self {
-            Self::Tcp | Self::Forwarded => stream(contender, length, &[])?,
-            Self::BothWays => stream(contender, length, &["--bidir"])?,
+            Self::Tcp | Self::Forwarded => flow(contender, length, &[])?,
+            Self::BothWays => flow(contender, length, &["--bidir"])?,
             Self::Udp { megabits } => udp(contender, length, megabits)?,
             Self::Ping { flood } => (ping(contender, length, flood)?, 0.0),
             Self::Transfer => send(contender, transfer)?,
@@ -113,7 +112,7 @@ fn number(end: &Value, sum: &str, field: &str) -> Option<f64> {
     end.get(sum)?.get(field)?.as_f64()
 }
 
-fn stream(contender: &Contender, length: Duration, options: &[&str]) -> Result<(Sample, f64)> {
+fn flow(contender: &Contender, length: Duration, options: &[&str]) -> Result<(Sample, f64)> {
     let end = iperf(contender, length, options)?;
     let sums = ["sum_received", "sum_received_bidir_reverse"];
     let total =
@@ -203,38 +202,15 @@ fn ping(contender: &Contender, length: Duration, flood: bool) -> Result<Sample> 
     })
 }
 
-/// One end runs this program itself, in the namespace where the traffic ends.
 fn send(contender: &Contender, len: u64) -> Result<(Sample, f64)> {
-    let program = std::env::current_exe()?;
-    let program = program.to_string_lossy();
-    let address = format!("{}:{PORT}", contender.target());
-    let length = len.to_string();
-    let limit = Duration::from_secs(120);
-    let (received, sent, elapsed) = std::thread::scope(|scope| -> Result<_> {
-        let receiver = scope.spawn(|| {
-            contender
-                .place(Role::Hub)
-                .run(limit, &[&program, "stream", "receive", &address])
-        });
-        clock::pause(Duration::from_millis(500))?;
-        let start = clock::now();
-        let sent = contender
-            .place(Role::Branch)
-            .run(limit, &[&program, "stream", "send", &address, &length])?
-            .stdout()?;
-        let received = receiver
-            .join()
-            .map_err(|_| anyhow::anyhow!("a thread failed"))??
-            .stdout()?;
-        Ok((received, sent, clock::since(start)))
-    })?;
-    ensure!(received == sent, "sent {sent} but received {received}");
+    let ends = [Role::Branch, Role::Hub].map(|role| contender.place(role));
+    let Transfer { elapsed, hash } = stream::transfer(ends, contender.target(), len)?;
     let octets = len as f64;
     let sample = Sample {
         gigabits: Some(octets * 8.0 / 1e9 / elapsed.as_secs_f64()),
         remark: Some(format!(
             "  {len} octets equal, SHA-256 {}…",
-            sent.get(..16).unwrap_or_default()
+            hash.get(..16).unwrap_or_default()
         )),
         ..Sample::default()
     };

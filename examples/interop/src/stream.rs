@@ -3,9 +3,21 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use anyhow::{Context, Result};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Subcommand;
 use sha2::{Digest as _, Sha256};
+
+use crate::clock;
+use crate::namespace::Namespace;
+
+/// Where a transfer is received.
+const PORT: u16 = 7777;
+/// How long a transfer may take.
+const LIMIT: Duration = Duration::from_secs(120);
+/// How long the receiver may take to listen.
+const LISTEN_LIMIT: Duration = Duration::from_secs(5);
 
 /// Octets of one write.
 const CHUNK: usize = 65_536;
@@ -42,6 +54,46 @@ impl StreamCommand {
         println!("{hash}");
         Ok(())
     }
+}
+
+/// A transfer that was received as it was sent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Transfer {
+    /// How long it took.
+    pub elapsed: Duration,
+    /// The SHA-256 at both ends.
+    pub hash: String,
+}
+
+/// Sends `len` octets from one namespace to an address in another, with this program at both ends.
+///
+/// # Errors
+///
+/// When they do not arrive, or not as they were.
+pub fn transfer([from, to]: [&Namespace; 2], target: &str, len: u64) -> Result<Transfer> {
+    let program = std::env::current_exe()?;
+    let program = program.to_string_lossy();
+    let address = format!("{target}:{PORT}");
+    std::thread::scope(|scope| {
+        let receiver = scope.spawn(|| to.run(LIMIT, &[&program, "stream", "receive", &address]));
+        clock::within(LISTEN_LIMIT, "a receiver that listens", || {
+            let listening = to.run(LISTEN_LIMIT, &["ss", "-Hltn", &format!("sport = {PORT}")])?;
+            Ok((!listening.stdout()?.trim().is_empty()).then_some(()))
+        })?;
+        let start = clock::now();
+        let sent = from.run(
+            LIMIT,
+            &[&program, "stream", "send", &address, &len.to_string()],
+        )?;
+        let sent = sent.stdout()?;
+        let received = receiver.join().map_err(|_| anyhow!("a thread failed"))?;
+        let received = received?.stdout()?;
+        ensure!(received == sent, "sent {sent} but received {received}");
+        Ok(Transfer {
+            elapsed: clock::since(start),
+            hash: sent,
+        })
+    })
 }
 
 fn receive(address: SocketAddr) -> Result<Vec<u8>> {
