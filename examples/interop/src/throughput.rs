@@ -208,7 +208,7 @@ fn sections(builds: &[Build], alone: bool) -> Vec<Section> {
         Section::new(
             "split",
             "one TCP stream on a wire without super-packets",
-            everybody,
+            everybody.clone(),
             Load::Tcp,
         ),
         Section::new(
@@ -220,6 +220,7 @@ fn sections(builds: &[Build], alone: bool) -> Vec<Section> {
         Section::new("sha1", "one TCP stream, CBC and HMAC", with_sha1, Load::Tcp),
     ];
     sections.extend(other_loads(&gcm, &with_wire));
+    sections.extend(latencies(&everybody));
     sections
 }
 
@@ -251,23 +252,20 @@ fn other_loads(ours: &[Kind], with_wire: &[Kind]) -> Vec<Section> {
             Load::BothWays,
         ),
         Section::new(
-            "idle",
-            "ping, nothing else",
-            with_wire(),
-            Load::Ping { flood: false },
-        ),
-        Section::new(
-            "flood",
-            "ping beside one TCP stream",
-            with_wire(),
-            Load::Ping { flood: true },
-        ),
-        Section::new(
             "transfer",
             "a transfer compared by SHA-256",
             ours(),
             Load::Transfer,
         ),
+    ]
+}
+
+fn latencies(kinds: &[Kind]) -> [Section; 2] {
+    let section =
+        |name, title, flood| Section::new(name, title, kinds.to_vec(), Load::Ping { flood });
+    [
+        section("idle", "ping, nothing else", false),
+        section("flood", "ping beside one TCP stream", true),
     ]
 }
 
