@@ -53,6 +53,8 @@ pub(crate) fn jitter(random: &dyn SecureRandom, max: Duration) -> Duration {
 pub(crate) struct Index {
     /// ISAKMP SAs.
     pub(crate) isakmp_sas: BTreeMap<CookiePair, PeerId>,
+    /// The last ISAKMP SA of each peer that we began with and that was dead: a restarted peer may call us by it.
+    pub(crate) former_sas: BTreeMap<CookiePair, PeerId>,
     /// Our own phase 1 exchanges, which have no responder cookie yet.
     pub(crate) initiating: BTreeMap<InitiatorCookie, PeerId>,
     /// IPsec SAs by the SPI we chose, from the moment it is chosen.

@@ -4,7 +4,9 @@ use core::time::Duration;
 
 use crate::config::PeerConfig;
 use crate::crypto::SecureRandom;
-use crate::limits::{DPD_MAX_INTERVAL, LIVENESS_INTERVAL, LIVENESS_PAUSE, LIVENESS_TRIES};
+use crate::limits::{
+    DPD_MAX_INTERVAL, LIVENESS_INTERVAL, LIVENESS_MIN_INTERVAL, LIVENESS_PAUSE, LIVENESS_TRIES,
+};
 use crate::spi::Spi;
 use crate::time::Instant;
 
@@ -113,10 +115,12 @@ impl DeadPeerDetection {
                 silence,
             };
         }
-        let least = srtt.map_or(Duration::ZERO, |srtt| srtt * 2);
         let interval = if asking.hurried {
-            LIVENESS_INTERVAL.max(least)
+            srtt.map_or(LIVENESS_INTERVAL, |srtt| {
+                (srtt * 3).max(LIVENESS_MIN_INTERVAL)
+            })
         } else {
+            let least = srtt.map_or(Duration::ZERO, |srtt| srtt * 2);
             (FIRST_INTERVAL * 2_u32.pow(asking.tries.min(4)))
                 .min(DPD_MAX_INTERVAL)
                 .max(least)
@@ -133,10 +137,9 @@ impl DeadPeerDetection {
 
     /// Brings a check forward, with short and quickly repeated tries. `false` if there was one a moment ago.
     pub(crate) fn hurry(&mut self, now: Instant, suspect: Option<Spi>) -> bool {
-        if self.hurried_at.is_some_and(|at| now < at + LIVENESS_PAUSE) {
+        if !self.admit_hint(now) {
             return false;
         }
-        self.hurried_at = Some(now);
         self.asking = Some(Asking {
             hurried: true,
             tries: 0,
@@ -144,6 +147,15 @@ impl DeadPeerDetection {
             suspect,
         });
         true
+    }
+
+    /// Whether to act on what proves nothing: not if that was done a moment ago.
+    pub(crate) fn admit_hint(&mut self, now: Instant) -> bool {
+        let admitted = self.hurried_at.is_none_or(|at| at + LIVENESS_PAUSE <= now);
+        if admitted {
+            self.hurried_at = Some(now);
+        }
+        admitted
     }
 
     /// Takes an R-U-THERE-ACK. `None` if it answers no probe of ours.
@@ -175,10 +187,11 @@ impl DeadPeerDetection {
         }
     }
 
-    /// Ends any check, for a peer that is connected anew.
+    /// Ends any check, for a peer that is connected anew or has gone.
     pub(crate) fn restart(&mut self, now: Instant) {
         self.heard = now;
         self.asking = None;
+        self.hurried_at = None;
     }
 }
 
@@ -278,6 +291,20 @@ mod tests {
             Check::Dead { .. }
         ));
         assert_eq!(now - origin, LIVENESS_INTERVAL * LIVENESS_TRIES);
+    }
+
+    #[test]
+    fn a_measured_round_trip_sets_the_pace_of_a_hurried_check() {
+        let (origin, config) = (origin(), config());
+        for (srtt, pace) in [(50, 250), (300, 900)] {
+            let mut detection = DeadPeerDetection::new(origin, &Highest);
+            detection.hurry(origin, None);
+            detection.on_due(origin, &config, Some(Duration::from_millis(srtt)));
+            assert_eq!(
+                detection.due(None),
+                Some(origin + Duration::from_millis(pace))
+            );
+        }
     }
 
     #[test]

@@ -481,6 +481,7 @@ impl Endpoint {
     fn forget(&mut self, id: PeerId) {
         if let Some(mut peer) = self.peers.remove(&id) {
             self.timers.disarm(&mut peer);
+            peer.forget_former(&mut self.context());
             match peer.role {
                 Role::Initiator => self.added.remove(&(peer.config.remote().clone(), id)),
                 Role::Responder => self.by_identity.remove(peer.config.remote()).is_some(),

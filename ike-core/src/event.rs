@@ -178,7 +178,7 @@ pub enum Event {
 pub enum Hint {
     /// The peer does not know an SPI that we send to.
     InvalidSpi,
-    /// The peer does not know the cookies of our ISAKMP SA.
+    /// The peer does not know the cookies of our ISAKMP SA, or calls by those of the one that was dead.
     InvalidCookie,
     /// The peer's message 2 was made with another pre-shared key. The exchange goes on in case a forger made it.
     PskMismatch,

@@ -420,4 +420,18 @@ impl Peer {
             });
         }
     }
+
+    /// A clear INVALID-COOKIE about the ISAKMP SA that was dead: the peer may be back. Message 1 goes out again.
+    pub(crate) fn on_call(&mut self, context: &mut Context<'_>) {
+        if !self.liveness.admit_hint(context.now) {
+            return;
+        }
+        if let Some(phase_one) = &mut self.phase_one {
+            phase_one.retransmit.restart(context.now);
+        }
+        context.output.event(Event::Hinted {
+            peer: self.id,
+            hint: Hint::InvalidCookie,
+        });
+    }
 }

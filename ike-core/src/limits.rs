@@ -84,13 +84,16 @@ pub(crate) const ISAKMP_OVERLAP: Duration = Duration::from_secs(10);
 /// How long a responder outlives the agreed lifetime of an ISAKMP SA, so that a late initiator still finds it.
 pub(crate) const RESPONDER_GRACE: Duration = Duration::from_secs(30);
 
-/// Pause between two unanswered probes when liveness is checked in a hurry; longer if the round trip is.
+/// Pause between two unanswered probes when liveness is checked in a hurry and no round trip has been measured.
 pub(crate) const LIVENESS_INTERVAL: Duration = Duration::from_millis(400);
+
+/// The shortest such pause, where three measured round trips are shorter.
+pub(crate) const LIVENESS_MIN_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Unanswered probes that make a peer dead when liveness is checked in a hurry.
 pub(crate) const LIVENESS_TRIES: u32 = 4;
 
-/// At most one hurried check per peer in this time.
+/// At most one hurried check per peer in this time, and one repetition of message 1 because of a hint.
 pub(crate) const LIVENESS_PAUSE: Duration = Duration::from_secs(3);
 
 /// Longest pause between two probes of an ordinary check.

@@ -37,6 +37,8 @@ pub(crate) struct Peer {
     pub(crate) exchanges: Vec<Exchange>,
     /// The newest last.
     pub(crate) sas: Vec<InstalledSa>,
+    /// The cookies of the last ISAKMP SA, while the peer is dead.
+    pub(crate) former: Option<CookiePair>,
     /// Pairs that wait for phase 1.
     pub(crate) wanted: BTreeSet<PairIndex>,
     /// The peer is yet to be told that we hold no older SA.
@@ -65,6 +67,7 @@ impl Peer {
             isakmp_sas: Vec::new(),
             exchanges: Vec::new(),
             sas: Vec::new(),
+            former: None,
             wanted: BTreeSet::new(),
             initial_contact: true,
             srtt: None,
@@ -155,6 +158,8 @@ impl Peer {
     /// Ends everything without a word.
     pub(crate) fn abandon(&mut self, context: &mut Context<'_>, reason: DisconnectReason) {
         let was_connected = !self.isakmp_sas.is_empty();
+        self.forget_former(context);
+        self.remember_former(context, reason);
         self.wanted.clear();
         if let Some(phase_one) = self.phase_one.take() {
             context.index.initiating.remove(&phase_one.cookie());
@@ -173,6 +178,25 @@ impl Peer {
                 peer: self.id,
                 reason,
             });
+        }
+    }
+
+    /// A peer that is dead may have lost its state, and call us by what it has stored of it.
+    fn remember_former(&mut self, context: &mut Context<'_>, reason: DisconnectReason) {
+        let dead = matches!(reason, DisconnectReason::PeerDead { .. });
+        let newest = self.isakmp_sas.last().map(IsakmpSa::cookies);
+        if self.role == Role::Initiator
+            && dead
+            && let Some(cookies) = newest
+        {
+            context.index.former_sas.insert(cookies, self.id);
+            self.former = Some(cookies);
+        }
+    }
+
+    pub(crate) fn forget_former(&mut self, context: &mut Context<'_>) {
+        if let Some(cookies) = self.former.take() {
+            context.index.former_sas.remove(&cookies);
         }
     }
 
@@ -206,6 +230,7 @@ impl Peer {
         if initial_contact && isakmp.take_initial_contact(context.now) {
             self.forget_older(context, isakmp.cookies());
         }
+        self.forget_former(context);
         let renewal = !self.isakmp_sas.is_empty();
         let overlap = if isakmp.role() == Role::Initiator {
             ISAKMP_OVERLAP

@@ -17,11 +17,15 @@ pub(crate) struct Retransmit {
     started: Instant,
     sent: Instant,
     attempts: u32,
+    /// The first interval.
+    first: Duration,
     /// The interval after the one that is running.
     interval: Duration,
     due: Instant,
     /// An additional repetition that does not count as an attempt.
     early: Option<Instant>,
+    /// Whether earlier transmissions are not counted in `attempts` any more.
+    restarted: bool,
 }
 
 /// What is to be done when the time has come.
@@ -53,9 +57,11 @@ impl Retransmit {
             started: now,
             sent: now,
             attempts: 1,
+            first,
             interval: first,
             due: now,
             early: None,
+            restarted: false,
         };
         retransmit.arm(now, random);
         retransmit
@@ -66,6 +72,15 @@ impl Retransmit {
         if at < self.due {
             self.early = Some(at);
         }
+    }
+
+    /// Begins the schedule anew with a repetition at `now`: there is reason to believe that the peer answers.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        self.attempts = 0;
+        self.interval = self.first;
+        self.early = None;
+        self.restarted = true;
+        self.due = now;
     }
 
     pub(crate) fn due(&self) -> Instant {
@@ -102,7 +117,7 @@ impl Retransmit {
 
     /// The round trip if the answer arrives now; `None` if it could belong to several transmissions (Karn's rule).
     pub(crate) fn round_trip(&self, now: Instant) -> Option<Duration> {
-        (self.attempts == 1).then(|| now.saturating_duration_since(self.sent))
+        (self.attempts == 1 && !self.restarted).then(|| now.saturating_duration_since(self.sent))
     }
 
     fn arm(&mut self, now: Instant, random: &dyn SecureRandom) {
@@ -178,6 +193,16 @@ mod tests {
         let retransmit =
             Retransmit::new(Bytes::new(), schedule, Some(millis(400)), origin, &Highest);
         assert_eq!(retransmit.due() - origin, millis(1200));
+    }
+
+    #[test]
+    fn a_restart_repeats_at_once_and_then_by_the_whole_schedule() {
+        let origin = origin();
+        let schedule = Retransmission::default().attempts(2).jitter_percent(0);
+        let mut retransmit = Retransmit::new(Bytes::new(), schedule, None, origin, &Highest);
+        retransmit.on_due(origin + millis(600), &Highest);
+        retransmit.restart(origin + millis(900));
+        assert_eq!(offsets(retransmit, origin), [900, 1500, 2580].map(millis));
     }
 
     #[test]

@@ -75,6 +75,7 @@ impl Endpoint {
 
     fn hint_invalid_cookie(&mut self, cookies: CookiePair, source: core::net::IpAddr) {
         let Some(id) = self.index.isakmp_sas.get(&cookies).copied() else {
+            self.called(cookies, source);
             return;
         };
         let newest_there = self.peers.get(&id).and_then(|peer| peer.status());
@@ -84,6 +85,19 @@ impl Endpoint {
             self.with_peer(self.now, id, |peer, context| {
                 peer.on_hint(context, Hint::InvalidCookie, None)
             });
+        }
+    }
+
+    /// A peer that was dead calls by the cookies of the last ISAKMP SA, which only it and who saw them knows.
+    fn called(&mut self, cookies: CookiePair, source: core::net::IpAddr) {
+        let from_there = |id: &PeerId| {
+            self.peers
+                .get(id)
+                .is_some_and(|peer| peer.path.remote.ip() == source)
+        };
+        let former = self.index.former_sas.get(&cookies).copied();
+        if let Some(id) = former.filter(from_there) {
+            self.with_peer(self.now, id, |peer, context| peer.on_call(context));
         }
     }
 
