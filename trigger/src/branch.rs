@@ -20,7 +20,7 @@ use crate::error::{DatagramError, EncapsulateError};
 use crate::event::{Event, Failure, MemberId, PairDownReason, PairId};
 use crate::jitter::Jitter;
 use crate::negotiation::Negotiations;
-use crate::probe::Probe;
+use crate::probe::{Answer, Probe};
 use crate::schedule::{Due, Schedule};
 use crate::status::{MemberStatus, PairStatus, Stats};
 use crate::transmit::Transmit;
@@ -58,6 +58,8 @@ pub struct Branch {
     jitter: Jitter,
     wall_clock: WallClock,
     doubted: Option<Instant>,
+    /// When something authentic last came through any pair.
+    heard: Instant,
     events: VecDeque<Event>,
     now: Instant,
 }
@@ -109,6 +111,7 @@ impl Branch {
             jitter: Jitter::new(Arc::clone(random)),
             wall_clock: WallClock::new(now, wall),
             doubted: None,
+            heard: now,
             events: VecDeque::new(),
             now,
             config,
@@ -258,15 +261,13 @@ impl Branch {
         self.settle(now);
         // What falls due at once by what has just been done is done as well, within bounds.
         for _ in 0..MAX_ROUNDS {
+            self.ask_silent_hub(now);
             for index in 0..self.lines.len() {
                 self.run_schedule(now, index);
             }
             self.settle(now);
-            if self
-                .lines
-                .iter()
-                .all(|line| line.schedule.next().is_none_or(|next| now < next))
-            {
+            let schedules = self.lines.iter().filter_map(|line| line.schedule.next());
+            if schedules.chain(self.hub_silent_at()).all(|next| now < next) {
                 break;
             }
         }
@@ -296,6 +297,7 @@ impl Branch {
             .filter_map(|(index, line)| self.next_hold(index, line));
         schedules
             .chain(holds)
+            .chain(self.hub_silent_at())
             .chain(self.endpoint.poll_timeout())
             .min()
     }
@@ -417,6 +419,21 @@ impl Branch {
         self.check_liveness(now);
     }
 
+    /// The hub may be there: pairs without an SA are tried again, one shortly after the other. `proved` if it has
+    /// shown itself; else it is only a hint, and not acted on too often.
+    fn hope(&mut self, now: Instant, proved: bool) {
+        self.negotiations.forgive();
+        let mut delay = Duration::ZERO;
+        for line in &mut self.lines {
+            if proved {
+                line.schedule.encourage(now, delay);
+            } else {
+                line.schedule.rearm(now, delay, &self.config.timing);
+            }
+            delay += self.config.timing.pair_spacing;
+        }
+    }
+
     fn check_liveness(&mut self, now: Instant) {
         if let Some(peer) = self.peer.filter(|_| self.ike_up) {
             self.endpoint.check_liveness(now, peer);
@@ -446,6 +463,36 @@ impl Branch {
         if self.endpoint.acquire(now, peer, pair.index).is_err() {
             self.negotiations
                 .failed(now, index, &self.config.timing, &self.jitter);
+        }
+    }
+
+    /// When the hub has been silent for too long, unless it is being asked.
+    fn hub_silent_at(&self) -> Option<Instant> {
+        self.next_to_ask()?;
+        let asking = self.lines.iter().any(|line| line.schedule.is_asking());
+        (!asking).then(|| self.heard + self.config.timing.hub_silence)
+    }
+
+    /// The pair that is up and due next. Only a client is answered at once.
+    fn next_to_ask(&self) -> Option<usize> {
+        let planned = |line: &Line| {
+            line.schedule
+                .up_until()
+                .filter(|_| line.mode == ProbeMode::Client)
+        };
+        let lines = (0..).zip(&self.lines);
+        lines
+            .filter_map(|(index, line)| Some((planned(line)?, index)))
+            .min()
+            .map(|(_, index)| index)
+    }
+
+    fn ask_silent_hub(&mut self, now: Instant) {
+        if self.hub_silent_at().is_some_and(|at| at <= now)
+            && let Some(index) = self.next_to_ask()
+            && let Some(line) = self.lines.get_mut(index)
+        {
+            line.schedule.hasten(now);
         }
     }
 
@@ -558,11 +605,8 @@ impl Branch {
             .lines
             .get_mut(index)
             .and_then(|line| line.probe.reply(now, wall, &inner, packet));
-        let rtt = reply.and_then(|answer| answer.rtt);
-        if reply.is_some_and(|answer| answer.answers) {
-            self.data_path.stats.probes_answered += 1;
-        }
-        self.proved(now, index, rtt);
+        self.heard = now;
+        self.proved(now, index, reply);
         if reply.is_some() {
             Received::Consumed
         } else {
@@ -580,11 +624,19 @@ impl Branch {
     }
 
     /// Something authentic has come in through the pair: a reply to a probe, or real traffic.
-    fn proved(&mut self, now: Instant, index: usize, rtt: Option<Duration>) {
+    fn proved(&mut self, now: Instant, index: usize, reply: Option<Answer>) {
         let Some(line) = self.lines.get_mut(index) else {
             return;
         };
-        line.schedule.proved(now, &self.config.timing, &self.jitter);
+        if reply.is_some_and(|answer| answer.answers) {
+            self.data_path.stats.probes_answered += 1;
+            line.schedule
+                .answered(now, &self.config.timing, &self.jitter);
+        } else {
+            line.schedule
+                .traffic(now, &self.config.timing, &self.jitter);
+        }
+        let rtt = reply.and_then(|answer| answer.rtt);
         let Some(pair) = self.data_path.pair_mut(line.pair) else {
             return;
         };

@@ -6,6 +6,7 @@
 extern crate alloc;
 
 mod branch;
+mod cadence;
 mod config;
 mod data_path;
 mod error;

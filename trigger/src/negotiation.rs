@@ -130,6 +130,14 @@ impl Negotiations {
         }
     }
 
+    /// The peer is there after all: what failed may be tried again at once.
+    pub(crate) fn forgive(&mut self) {
+        for gate in &mut self.gates {
+            gate.not_before = None;
+            gate.failures = 0;
+        }
+    }
+
     /// There is a new path: what failed before says nothing about it.
     pub(crate) fn reset(&mut self) {
         self.waiting.clear();
@@ -182,7 +190,7 @@ mod tests {
         let (mut negotiations, timing, jitter) =
             (Negotiations::new(1), Timing::default(), jitter(3));
         let mut now = epoch();
-        for expected in [1.0, 2.0, 4.0, 8.0, 14.0, 14.0] {
+        for expected in [1.0, 2.0, 4.0, 8.0, 8.0, 8.0] {
             assert!(negotiations.want(now, 0, &timing));
             negotiations.failed(now, 0, &timing, &jitter);
             let not_before = negotiations.not_before(0).unwrap();

@@ -1,13 +1,17 @@
 //! When a pair is probed, and when its silence means that its SA is dead.
 //!
 //! A pair that has no proof is probed again and again, with a capped back-off and for ever: the
-//! probe itself is what triggers the negotiation. A pair that has proof is probed rarely, and
-//! not at all while real traffic proves it. One missed reply makes it suspect; a few quick
-//! probes then decide.
+//! probe itself is what triggers the negotiation. A pair that has proof is probed rarely; real
+//! traffic puts the next probe off, up to a ceiling, and traffic that used to come and is missing
+//! brings it forward. One missed reply makes the pair suspect; a few quick probes then decide.
+//!
+//! Traffic says nothing of the way out. So where the target is known to answer probes, only an
+//! answer takes suspicion away; where it never answered one, traffic has to do.
 
 use core::time::Duration;
 use std::time::Instant;
 
+use crate::cadence::Cadence;
 use crate::config::{ProbeMode, Timing};
 use crate::jitter::Jitter;
 
@@ -33,7 +37,16 @@ pub(crate) struct Schedule {
     probe: Option<Instant>,
     /// The latest time that the schedule began anew.
     armed: Option<Instant>,
+    /// What the traffic so far leads one to expect.
+    cadence: Cadence,
+    /// How many SAs may yet be given up for want of an answer to a probe although traffic came in.
+    /// Zero while the target has never answered.
+    trust: u8,
 }
+
+/// How far a target that has answered once is trusted to answer again. One SA can be a black hole;
+/// after two, the target has rather stopped to answer.
+const TRUST: u8 = 2;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
@@ -64,6 +77,8 @@ impl Schedule {
             proof: None,
             probe: None,
             armed: None,
+            cadence: Cadence::default(),
+            trust: 0,
         }
     }
 
@@ -78,19 +93,61 @@ impl Schedule {
         };
     }
 
-    /// Begins anew because there is reason for hope, but not too often. The `h3c` profile
-    /// keeps to its fixed interval, as the device does.
+    /// Begins anew because something that proves nothing gives hope, and so not too often.
     pub(crate) fn rearm(&mut self, now: Instant, delay: Duration, timing: &Timing) {
         let too_soon = self
             .armed
             .is_some_and(|armed| now < armed + timing.rearm_interval);
+        if !too_soon {
+            self.encourage(now, delay);
+        }
+    }
+
+    /// Begins anew because there is reason for hope. The `h3c` profile keeps to its fixed interval,
+    /// as the device does.
+    pub(crate) fn encourage(&mut self, now: Instant, delay: Duration) {
         if let State::Probing { next, .. } = self.state
-            && !too_soon
             && self.mode != ProbeMode::H3c
             && now + delay < next
         {
             self.arm(now, delay);
         }
+    }
+
+    /// The negotiation has failed, and may be tried again from `at` on.
+    pub(crate) fn retry_at(&mut self, at: Instant) {
+        if let State::Probing {
+            next, sa: false, ..
+        } = &mut self.state
+            && self.mode != ProbeMode::H3c
+        {
+            *next = at;
+        }
+    }
+
+    /// The next probe of a pair that is up goes out now, whatever puts it off.
+    pub(crate) fn hasten(&mut self, now: Instant) {
+        if let State::Up { next } = &mut self.state {
+            self.proof = None;
+            *next = now;
+        }
+    }
+
+    /// When the next probe is planned, if the pair is up.
+    pub(crate) fn up_until(&self) -> Option<Instant> {
+        if let State::Up { next } = self.state {
+            Some(next)
+        } else {
+            None
+        }
+    }
+
+    /// Whether a reply of a pair that was proved is due, or a probe will ask for one in a moment.
+    pub(crate) fn is_asking(&self) -> bool {
+        matches!(
+            self.state,
+            State::Confirming { .. } | State::AwaitingReply { .. } | State::Suspect { .. }
+        )
     }
 
     /// No link: probing stops until [`arm`](Self::arm).
@@ -121,8 +178,30 @@ impl Schedule {
         }
     }
 
-    /// A reply, or traffic that stands for one, has come back through the pair.
-    pub(crate) fn proved(&mut self, now: Instant, timing: &Timing, jitter: &Jitter) {
+    /// A probe has been answered.
+    pub(crate) fn answered(&mut self, now: Instant, timing: &Timing, jitter: &Jitter) {
+        self.trust = TRUST;
+        self.proved(now, timing, jitter);
+    }
+
+    /// Real traffic has come in.
+    pub(crate) fn traffic(&mut self, now: Instant, timing: &Timing, jitter: &Jitter) {
+        self.cadence.heard(now, timing);
+        if self.trust == 0 {
+            self.proved(now, timing, jitter);
+        } else if let State::Up { .. } = self.state {
+            self.proof = Some(now);
+        }
+        let missing = self
+            .cadence
+            .missing_at(timing)
+            .filter(|_| self.mode != ProbeMode::H3c);
+        if let (State::Up { next }, Some(missing)) = (&mut self.state, missing) {
+            *next = missing.min(*next);
+        }
+    }
+
+    fn proved(&mut self, now: Instant, timing: &Timing, jitter: &Jitter) {
         self.proof = Some(now);
         match self.state {
             State::Resting | State::Confirming { .. } | State::Up { .. } => {}
@@ -206,10 +285,7 @@ impl Schedule {
                 };
                 self.due(now, timing, jitter)
             }
-            State::Suspect { left: 0, .. } => {
-                self.arm(now, Duration::ZERO);
-                Due::SaDead
-            }
+            State::Suspect { left: 0, .. } => self.sa_dead(now),
             State::Suspect { left, .. } => {
                 self.probe = Some(now);
                 self.state = State::Suspect {
@@ -234,8 +310,7 @@ impl Schedule {
             sa,
         } = progress;
         if sa && timing.suspect_probes < through_sa {
-            self.arm(now, Duration::ZERO);
-            return Due::SaDead;
+            return self.sa_dead(now);
         }
         let wait = match (self.mode, sa, through_sa) {
             (ProbeMode::H3c, _, _) => timing.h3c_interval + jitter.up_to(timing.h3c_spread),
@@ -256,22 +331,33 @@ impl Schedule {
         Due::Probe
     }
 
+    fn sa_dead(&mut self, now: Instant) -> Due {
+        self.trust = self.trust.saturating_sub(1);
+        self.arm(now, Duration::ZERO);
+        Due::SaDead
+    }
+
     fn up(&mut self, now: Instant, timing: &Timing, jitter: &Jitter) -> Due {
         let interval = self.interval(timing, jitter);
-        let quiet_until = self
-            .proof
-            .filter(|_| self.mode != ProbeMode::H3c)
-            .map(|proof| proof + interval);
-        let ceiling = self.probe.map(|probe| probe + timing.probe_ceiling);
-        match quiet_until.zip(ceiling) {
-            Some((quiet_until, ceiling)) if now < quiet_until.min(ceiling) => {
-                self.state = State::Up {
-                    next: quiet_until.min(ceiling),
-                };
+        let next = self.put_off(timing, interval).filter(|next| now < *next);
+        match next {
+            Some(next) => {
+                self.state = State::Up { next };
                 Due::Nothing
             }
-            _ => self.send(now, timing, interval),
+            None => {
+                self.cadence.forget();
+                self.send(now, timing, interval)
+            }
         }
+    }
+
+    /// Until when traffic puts the next probe off.
+    fn put_off(&self, timing: &Timing, interval: Duration) -> Option<Instant> {
+        let quiet_until = self.proof.filter(|_| self.mode != ProbeMode::H3c)? + interval;
+        let ceiling = self.probe? + timing.probe_ceiling;
+        let missing = self.cadence.missing_at(timing);
+        missing.into_iter().chain([quiet_until, ceiling]).min()
     }
 
     fn send(&mut self, now: Instant, timing: &Timing, interval: Duration) -> Due {
@@ -355,7 +441,11 @@ mod tests {
         }
 
         fn prove(&mut self) {
-            self.schedule.proved(self.now, &self.timing, &self.jitter);
+            self.schedule.answered(self.now, &self.timing, &self.jitter);
+        }
+
+        fn traffic(&mut self) {
+            self.schedule.traffic(self.now, &self.timing, &self.jitter);
         }
 
         /// Up, proved and confirmed.
@@ -457,16 +547,88 @@ mod tests {
         let mut probed = None;
         while probed.is_none() && rig.now < last_probe + Duration::from_secs(200) {
             rig.now += Duration::from_secs(1);
-            rig.prove();
+            rig.traffic();
             if rig.schedule.due(rig.now, &rig.timing, &rig.jitter) == Due::Probe {
                 probed = Some(rig.now - last_probe);
             }
         }
-        let probed = probed.expect("a probe in spite of the traffic");
-        assert!(
-            Duration::from_secs(40) < probed && probed <= Duration::from_secs(62),
-            "{probed:?}"
+        assert_eq!(probed, Some(rig.timing.probe_ceiling));
+    }
+
+    /// What comes of a pair that hears traffic every second and no answer to its probes.
+    fn outcomes_in_spite_of_traffic(rig: &mut Rig, count: usize) -> Vec<Due> {
+        let mut outcomes = Vec::new();
+        for _ in 0..10_000 {
+            if outcomes.len() == count {
+                break;
+            }
+            rig.now += Duration::from_millis(100);
+            rig.traffic();
+            match rig.schedule.due(rig.now, &rig.timing, &rig.jitter) {
+                Due::Nothing => {}
+                due @ (Due::Probe | Due::SaDead) => outcomes.push(due),
+            }
+        }
+        outcomes
+    }
+
+    #[test]
+    fn traffic_does_not_hide_a_black_hole_where_probes_were_answered() {
+        let mut rig = Rig::new(ProbeMode::Client);
+        rig.up();
+        let began = rig.now;
+        let outcomes = outcomes_in_spite_of_traffic(&mut rig, 5);
+        assert_eq!(
+            outcomes,
+            [Due::Probe, Due::Probe, Due::Probe, Due::Probe, Due::SaDead]
         );
+        assert!(rig.now - began < Duration::from_secs(29));
+    }
+
+    #[test]
+    fn traffic_proves_a_pair_whose_target_never_answers() {
+        let mut rig = Rig::new(ProbeMode::Client);
+        rig.next();
+        rig.schedule.sa_up(rig.now, &rig.timing);
+        let outcomes = outcomes_in_spite_of_traffic(&mut rig, 20);
+        assert_eq!(outcomes, [Due::Probe; 20]);
+    }
+
+    #[test]
+    fn a_target_that_stops_to_answer_costs_two_sas_and_no_more() {
+        let mut rig = Rig::new(ProbeMode::Client);
+        rig.up();
+        let mut given_up = 0;
+        for _ in 0..100 {
+            if outcomes_in_spite_of_traffic(&mut rig, 1) == [Due::SaDead] {
+                given_up += 1;
+                assert_eq!(rig.next().1, Due::Probe);
+                rig.schedule.sa_up(rig.now, &rig.timing);
+            }
+        }
+        assert_eq!(given_up, 2);
+    }
+
+    #[test]
+    fn traffic_that_used_to_come_and_is_missing_brings_the_probe_forward() {
+        let mut rig = Rig::new(ProbeMode::Client);
+        rig.up();
+        for _ in 0..5 {
+            rig.now += Duration::from_secs(1);
+            rig.traffic();
+            assert_eq!(
+                rig.schedule.due(rig.now, &rig.timing, &rig.jitter),
+                Due::Nothing
+            );
+        }
+        let silent_since = rig.now;
+        assert_eq!(rig.next().1, Due::Probe);
+        assert_eq!(rig.now - silent_since, Duration::from_millis(1750));
+        rig.prove();
+        // Once is enough: the silence has been looked into.
+        let answered = rig.now;
+        assert_eq!(rig.next().1, Due::Probe);
+        assert!(Duration::from_secs(18) <= rig.now - answered);
     }
 
     #[test]

@@ -22,6 +22,31 @@ fn a_branch_that_reboots_is_readable_in_time() {
 }
 
 #[test]
+fn a_hub_that_reboots_reads_again_in_time() {
+    holds(Scenario::HubReboot);
+}
+
+#[test]
+fn a_new_mapping_of_the_nat_is_learned_in_time() {
+    holds(Scenario::NatRebinding);
+}
+
+#[test]
+fn a_black_hole_is_repaired_in_time_and_alone() {
+    holds(Scenario::BlackHole);
+}
+
+#[test]
+fn a_path_that_was_dead_for_an_hour_carries_again_in_time() {
+    holds(Scenario::LongOutage);
+}
+
+#[test]
+fn the_second_hub_takes_over_in_time() {
+    holds(Scenario::SecondHub);
+}
+
+#[test]
 fn without_its_file_a_hub_reads_again_in_time() {
     holds(Scenario::HubRebootFileLost);
 }

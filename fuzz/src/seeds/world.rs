@@ -23,6 +23,11 @@ pub(super) fn seeds() -> Vec<Seed> {
             "clock_step",
             &[&rest(100), &fault(10, 0), &[200], &rest(10)],
         ),
+        // The hub's own traffic keeps coming in while nothing goes out.
+        tale(
+            "black_hole_under_traffic",
+            &[&fault(13, 0), &fault(9, 0), &[0]],
+        ),
         behind_nat(
             "bad_link",
             &[

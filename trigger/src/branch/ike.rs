@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use alloc::vec::Vec;
 
-use ike_core::{CloseReason, DisconnectReason, PairIndex, PhaseOneError};
+use ike_core::{CloseReason, DisconnectReason, Hint, PairIndex, PhaseOneError};
 
 use super::{Branch, HUB};
 use crate::event::{Event, Failure, PairDownReason, PairId};
@@ -33,6 +33,9 @@ impl Branch {
                     legacy: proposal.is_legacy(),
                     renewal,
                 });
+                if !renewal {
+                    self.hope(now, true);
+                }
             }
             ike_core::Event::PhaseOneFailed {
                 identity,
@@ -66,9 +69,11 @@ impl Branch {
                     address: remote,
                 });
             }
-            ike_core::Event::Hinted { .. } => {
+            ike_core::Event::Hinted { hint, .. } => {
                 self.event(Event::Hint { member: HUB });
-                self.doubt(now);
+                if hint == Hint::InvalidCookie && !self.ike_up {
+                    self.hope(now, false);
+                }
             }
             ike_core::Event::CredentialsWanted { .. } | ike_core::Event::Alive { .. } | _ => {}
         }
@@ -87,7 +92,10 @@ impl Branch {
         let unanswered = matches!(error, PhaseOneError::TimedOut { .. });
         let failure = Failure::PhaseOne(error);
         self.last_failure = Some(failure.clone());
-        for line in &self.lines {
+        for (index, line) in (0..).zip(&mut self.lines) {
+            if let Some(at) = self.negotiations.not_before(index).filter(|at| now < *at) {
+                line.schedule.retry_at(at);
+            }
             if let Some(pair) = self.data_path.pair_mut(line.pair) {
                 pair.last_failure = Some(failure.clone());
             }
@@ -208,6 +216,10 @@ impl Branch {
         };
         self.negotiations
             .failed(now, index, &self.config.timing, &self.jitter);
+        let retry = self.negotiations.not_before(index);
+        if let Some((line, at)) = self.lines.get_mut(index).zip(retry) {
+            line.schedule.retry_at(at);
+        }
         self.negotiation_failed(id, Failure::QuickMode(error));
     }
 
@@ -231,6 +243,10 @@ impl Branch {
             member: HUB,
             reason,
         });
+        if matches!(reason, DisconnectReason::PeerDead { .. }) && 1 < self.config.hubs.len() {
+            self.next_hub(now);
+            return;
+        }
         let first = self.jitter.up_to(self.config.timing.hub_back_jitter);
         self.arm(now, first);
     }

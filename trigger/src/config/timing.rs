@@ -43,8 +43,21 @@ pub struct Timing {
     pub probe_interval: Duration,
     /// Probes of a reachable pair are spread by this share either way, in per cent. Default: 10.
     pub probe_spread_percent: u32,
-    /// Inbound traffic puts probes off, but never for longer than this. Default: 60 s.
+    /// Inbound traffic puts probes off, but never for longer than this. Default: 24 s.
+    ///
+    /// Traffic says nothing of the way out, so this bounds how long a black hole there can hide.
     pub probe_ceiling: Duration,
+    /// Traffic whose gaps are longer than this has no rhythm that could be missed. Default: 10 s.
+    pub cadence_limit: Duration,
+    /// Added to one and a half of the longest recent gap of inbound traffic; a pair that is silent
+    /// for longer is probed at once. Default: 250 ms.
+    pub cadence_slack: Duration,
+    /// A hub that has been silent for this long, over every pair, is asked over the pair that is due
+    /// next. Default: 7 s.
+    ///
+    /// This finds a dead hub or a new NAT mapping; the interval of each pair only finds what concerns
+    /// that pair alone.
+    pub hub_silence: Duration,
     /// How long a probe waits for its reply before the pair is suspected. Default: 1 s.
     pub reply_wait: Duration,
     /// What a stateful symmetric peer may take beyond the polling interval, as it answers on
@@ -63,7 +76,7 @@ pub struct Timing {
     pub h3c_spread: Duration,
     /// First wait after a refused or failed negotiation; doubles from there. Default: 1 s.
     pub negotiation_retry_first: Duration,
-    /// Longest wait after a refused or failed negotiation. Default: 14 s.
+    /// Longest wait after a refused or failed negotiation. Default: 8 s.
     pub negotiation_retry_cap: Duration,
     /// Quick modes of one branch in flight at most. Default: 2.
     pub quick_modes_in_flight: usize,
@@ -98,7 +111,10 @@ impl Default for Timing {
             confirm_again: Duration::from_secs(1),
             probe_interval: Duration::from_secs(20),
             probe_spread_percent: 10,
-            probe_ceiling: Duration::from_secs(60),
+            probe_ceiling: Duration::from_secs(24),
+            cadence_limit: Duration::from_secs(10),
+            cadence_slack: Duration::from_millis(250),
+            hub_silence: Duration::from_secs(7),
             reply_wait: Duration::from_secs(1),
             symmetric_slack: Duration::from_secs(4),
             suspect_interval: Duration::from_millis(700),
@@ -107,7 +123,7 @@ impl Default for Timing {
             h3c_interval: Duration::from_secs(64),
             h3c_spread: Duration::from_secs(8),
             negotiation_retry_first: Duration::from_secs(1),
-            negotiation_retry_cap: Duration::from_secs(14),
+            negotiation_retry_cap: Duration::from_secs(8),
             quick_modes_in_flight: 2,
             hold_time: Duration::from_secs(5),
             hold_packets: 16,
