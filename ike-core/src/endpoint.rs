@@ -5,7 +5,7 @@ mod unauthenticated;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
@@ -16,6 +16,7 @@ use crate::cookie::{CookiePair, InitiatorCookie, ResponderCookie};
 use crate::crypto::SecureRandom;
 use crate::error::{AcquireError, DatagramError};
 use crate::event::{CredentialsRequest, DisconnectReason, Event, IkeSaStatus, PeerId, Role};
+use crate::fragments::{Fragments, Sender};
 use crate::isakmp_sa::Path;
 use crate::limits::{HALF_OPEN_LIFETIME, POOL_PATIENCE, POOL_PAUSE, QUIET_TIME};
 use crate::output::{NON_ESP_MARKER, Output};
@@ -29,8 +30,8 @@ use crate::stranger::StrangerLimit;
 use crate::time::Instant;
 use crate::timer::Timers;
 use crate::transmit::{Datagram, Transmit};
-use crate::wire::numbers::{ExchangeType, NotifyType, ProtocolId};
-use crate::wire::{DecodeError, Message, Notification};
+use crate::wire::numbers::{ExchangeType, NotifyType, PayloadType, ProtocolId};
+use crate::wire::{DecodeError, Fragment, Message, Notification};
 
 /// Any number of peers over IKEv1, as initiator and as responder.
 ///
@@ -59,6 +60,7 @@ pub struct Endpoint {
     pool_due: Instant,
     /// When the last one was.
     pool_filled: Instant,
+    fragments: Fragments,
     strangers: StrangerLimit,
     reports: StrangerLimit,
     closed: bool,
@@ -96,6 +98,7 @@ impl Endpoint {
             pool: ExponentPool::new(config.exponent_pool()),
             pool_due: now,
             pool_filled: now,
+            fragments: Fragments::default(),
             strangers: StrangerLimit::new(config.stranger_answers_per_second(), now),
             reports: StrangerLimit::new(REPORTS_PER_SECOND, now),
             closed: false,
@@ -415,6 +418,7 @@ impl Endpoint {
         self.closed = true;
         self.half_open.clear();
         self.pending.clear();
+        self.fragments.clear();
         let peers: Vec<_> = self.peers.keys().copied().collect();
         for peer in peers {
             self.remove_peer(now, peer);
@@ -512,12 +516,95 @@ impl Endpoint {
             }
             Err(error) => return Err(error.into()),
         };
+        if message.is_fragment() {
+            return match self.reassemble(&message, path)? {
+                Some(whole) => self.receive_whole(&Message::decode(&whole)?, &whole, path),
+                None => Ok(()),
+            };
+        }
+        self.receive_message(&message, contents, path)
+    }
+
+    fn receive_message(
+        &mut self,
+        message: &Message<'_>,
+        contents: &[u8],
+        path: Path,
+    ) -> Result<(), DatagramError> {
         match message.header().exchange_type() {
-            ExchangeType::AGGRESSIVE => self.receive_aggressive(&message, contents, path),
-            ExchangeType::QUICK_MODE => self.receive_quick_mode(&message, contents, path),
-            ExchangeType::INFORMATIONAL => self.receive_informational(&message, contents, path),
+            ExchangeType::AGGRESSIVE => self.receive_aggressive(message, contents, path),
+            ExchangeType::QUICK_MODE => self.receive_quick_mode(message, contents, path),
+            ExchangeType::INFORMATIONAL => self.receive_informational(message, contents, path),
+            ExchangeType::TRANSACTION => self.receive_transaction(message, contents, path),
             _ => self.refuse_exchange(path, contents, message.header()),
         }
+    }
+
+    /// Takes in a fragment and returns the message that it completes.
+    fn reassemble(
+        &mut self,
+        message: &Message<'_>,
+        path: Path,
+    ) -> Result<Option<Vec<u8>>, DatagramError> {
+        self.output.stats.fragments_in += 1;
+        let payloads = message.payloads()?;
+        let fragment = Fragment::decode(payloads.exactly_one(PayloadType::FRAGMENT)?.body())?;
+        let cookies = message.header().cookies();
+        let source = path.remote.ip();
+        let sender = if self.expects(cookies, source) {
+            Sender::Plausible
+        } else {
+            Sender::Stranger
+        };
+        let origin = (cookies, source);
+        let whole = self.fragments.accept(self.now, sender, origin, &fragment)?;
+        self.output.stats.reassembled += u64::from(whole.is_some());
+        Ok(whole)
+    }
+
+    /// Whether an exchange or an SA of ours has these cookies, with a peer at this address.
+    fn expects(&self, cookies: CookiePair, source: IpAddr) -> bool {
+        let initiating = self.index.initiating.get(&cookies.initiator());
+        let established = self.index.isakmp_sas.get(&cookies);
+        let is_at_source = |id: &PeerId| {
+            let peer = self.peers.get(id);
+            peer.is_some_and(|peer| {
+                peer.path.remote.ip() == source || peer.current_path().remote.ip() == source
+            })
+        };
+        let half_open = self.half_open.get(cookies);
+        established.or(initiating).is_some_and(is_at_source)
+            || half_open.is_some_and(|awaiting| awaiting.path.remote.ip() == source)
+    }
+
+    /// Takes in a message that came in fragments, as if it had come in one piece. It is no fragment itself.
+    fn receive_whole(
+        &mut self,
+        message: &Message<'_>,
+        contents: &[u8],
+        path: Path,
+    ) -> Result<(), DatagramError> {
+        if message.is_fragment() {
+            return Err(DatagramError::Unexpected);
+        }
+        self.receive_message(message, contents, path)
+    }
+
+    fn receive_transaction(
+        &mut self,
+        message: &Message<'_>,
+        contents: &[u8],
+        path: Path,
+    ) -> Result<(), DatagramError> {
+        // Strangers get no answer: who asks for it has an ISAKMP SA.
+        let cookies = message.header().cookies();
+        let peer = self.index.isakmp_sas.get(&cookies).copied();
+        let received = self.with_peer(
+            self.now,
+            peer.ok_or(DatagramError::UnknownCookies)?,
+            |peer, context| peer.receive_transaction(context, message, contents, path),
+        );
+        received.unwrap_or(Err(DatagramError::UnknownCookies))
     }
 
     /// Takes the non-ESP marker off. `None` for a keepalive.

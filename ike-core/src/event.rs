@@ -176,6 +176,8 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Hint {
+    /// The peer asks for XAUTH or Mode Config, and may want that before it lets an SA come up. It was refused.
+    ConfigurationWanted,
     /// The peer does not know an SPI that we send to.
     InvalidSpi,
     /// The peer does not know the cookies of our ISAKMP SA, or calls by those of the one that was dead.

@@ -378,7 +378,8 @@ impl Peer {
         };
         if let Some(isakmp) = self.isakmp_sas.get(position) {
             let path = self.answer_path(context, isakmp, path);
-            context.output.send(path.local, path.remote, message);
+            let contents = context.output.frame(path.local, message);
+            isakmp.transmit(context.output, path, contents);
         }
     }
 

@@ -17,6 +17,7 @@ use crate::limits::{
     INITIAL_CONTACT_WINDOW, RECENT_INFORMATIONAL_IDS, RECENT_QUICK_MODE_IDS, REPEATED_ANSWERS,
 };
 use crate::message_id::MessageId;
+use crate::output::Output;
 use crate::phase_one::nat_detection::NatTraversal;
 use crate::time::Instant;
 use crate::trace;
@@ -163,6 +164,15 @@ impl IsakmpSa {
 
     pub(crate) fn capabilities(&self) -> Capabilities {
         self.negotiated.capabilities
+    }
+
+    /// Queues a message, framed already, in fragments if it is long and the peer has said that it understands them.
+    pub(crate) fn transmit(&self, output: &mut Output, path: Path, contents: Bytes) {
+        if self.capabilities().fragmentation {
+            output.send_in_fragments(path.local, path.remote, contents);
+        } else {
+            output.send_framed(path.local, path.remote, contents);
+        }
     }
 
     pub(crate) fn status(&self, srtt: Option<core::time::Duration>) -> IkeSaStatus {

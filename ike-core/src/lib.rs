@@ -106,6 +106,7 @@ mod dead_peer;
 mod endpoint;
 mod error;
 mod event;
+mod fragments;
 mod informational;
 mod ipsec_sa;
 mod isakmp_sa;
@@ -124,6 +125,7 @@ mod stranger;
 mod time;
 mod timer;
 mod trace;
+mod transaction;
 mod transmit;
 
 pub use config::{

@@ -41,6 +41,19 @@ pub(crate) const PENDING_PATIENCE: Duration = Duration::from_secs(2);
 /// How long after phase 1 an Informational message may carry INITIAL-CONTACT.
 pub(crate) const INITIAL_CONTACT_WINDOW: Duration = Duration::from_secs(60);
 
+/// Octets of an IKE message beyond which it is cut into fragments, if the peer understands those. It leaves room for
+/// what tunnels on the way add.
+pub(crate) const FRAGMENT_LEN: usize = 1200;
+
+/// Peers of ours whose fragments wait for the rest of their messages.
+pub(crate) const REASSEMBLIES: usize = 256;
+
+/// The same for whoever sends fragments that belong to nothing known.
+pub(crate) const STRANGERS_REASSEMBLIES: usize = 16;
+
+/// How long fragments wait.
+pub(crate) const FRAGMENT_LIFETIME: Duration = Duration::from_secs(20);
+
 /// ISAKMP SAs of one peer: the newest, its predecessor, and one more while they change.
 pub(crate) const ISAKMP_SAS_PER_PEER: usize = 3;
 

@@ -6,9 +6,10 @@ use core::net::SocketAddr;
 use bytes::Bytes;
 
 use crate::event::Event;
-use crate::limits::{QUEUED_EVENTS, QUEUED_TRANSMITS, STRANGERS_EVENTS};
+use crate::limits::{FRAGMENT_LEN, QUEUED_EVENTS, QUEUED_TRANSMITS, STRANGERS_EVENTS};
 use crate::stats::Stats;
 use crate::transmit::Transmit;
+use crate::wire::fragment_message;
 
 /// Four zero octets where ESP has its SPI, RFC 3948 section 2.2.
 pub(crate) const NON_ESP_MARKER: [u8; 4] = [0; 4];
@@ -23,6 +24,8 @@ pub(crate) struct Output {
     events: VecDeque<Event>,
     pub(crate) stats: Stats,
     nat_port: u16,
+    /// What the fragments of the next message are numbered with.
+    next_fragmented: u16,
 }
 
 impl Output {
@@ -32,6 +35,7 @@ impl Output {
             events: VecDeque::new(),
             stats: Stats::default(),
             nat_port,
+            next_fragmented: 1,
         }
     }
 
@@ -68,6 +72,31 @@ impl Output {
             destination: remote,
             contents,
         });
+    }
+
+    /// Queues octets that are framed already, in fragments if they are many. The receiver must understand those.
+    pub(crate) fn send_in_fragments(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        contents: Bytes,
+    ) {
+        let framing = if local.port() == self.nat_port {
+            NON_ESP_MARKER.len()
+        } else {
+            0
+        };
+        let message = contents.get(framing..).unwrap_or_default();
+        match fragment_message(message, self.next_fragmented, FRAGMENT_LEN) {
+            Some(fragments) => {
+                // Each transmission has a number of its own: fragments of two do not mix.
+                self.next_fragmented = self.next_fragmented.wrapping_add(1);
+                for fragment in fragments {
+                    self.send(local, remote, fragment);
+                }
+            }
+            None => self.send_framed(local, remote, contents),
+        }
     }
 
     pub(crate) fn send_keepalive(&mut self, local: SocketAddr, remote: SocketAddr) {

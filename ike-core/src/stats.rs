@@ -32,6 +32,10 @@ pub struct Stats {
     pub half_open_expired: u64,
     /// Quick mode messages held until message 3 of phase 1 had come.
     pub held: u64,
+    /// Fragments received.
+    pub fragments_in: u64,
+    /// Messages put together from fragments.
+    pub reassembled: u64,
     /// Unauthenticated answers to strangers.
     pub stranger_answers_out: u64,
     /// Such answers that a limit suppressed.

@@ -186,10 +186,7 @@ impl Peer {
 
     fn send_under(&self, context: &mut Context<'_>, isakmp: usize, contents: bytes::Bytes) {
         if let Some(isakmp) = self.isakmp_sas.get(isakmp) {
-            let path = isakmp.path();
-            context
-                .output
-                .send_framed(path.local, path.remote, contents);
+            isakmp.transmit(context.output, isakmp.path(), contents);
         }
     }
 

@@ -99,6 +99,7 @@ impl AwaitingSa2 {
             PayloadType::VENDOR_ID,
             VendorId::DEAD_PEER_DETECTION.octets(),
         );
+        payloads.push(PayloadType::VENDOR_ID, VendorId::FRAGMENTATION.octets());
         let answer = expected_answer_len(provider, config, &offered, private.public().len());
         pad(&mut payloads, answer);
         let cookies = CookiePair::new(cookie, ResponderCookie::ZERO);

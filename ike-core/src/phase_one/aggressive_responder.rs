@@ -209,6 +209,10 @@ impl AwaitingHashI {
             PayloadType::VENDOR_ID,
             VendorId::DEAD_PEER_DETECTION.octets(),
         );
+        let capabilities = capabilities(&first.payloads);
+        if capabilities.fragmentation {
+            payloads.push(PayloadType::VENDOR_ID, VendorId::FRAGMENTATION.octets());
+        }
         if let Some(dialect) = dialect {
             payloads.push(PayloadType::VENDOR_ID, dialect.vendor_id().octets());
             let feign = config.encapsulation() == Encapsulation::Always;
@@ -238,7 +242,7 @@ impl AwaitingHashI {
             hash_i,
             skeyid,
             dialect,
-            capabilities: capabilities(&first.payloads),
+            capabilities,
             keys: OnceLock::new(),
             config,
         };

@@ -112,7 +112,7 @@ impl Peer {
         }
     }
 
-    fn repeat(
+    pub(crate) fn repeat(
         &mut self,
         context: &mut Context<'_>,
         (position, path): (usize, Path),
@@ -121,9 +121,7 @@ impl Peer {
         if let (Some(contents), Some(isakmp)) = (again, self.isakmp_sas.get(position)) {
             let path = self.answer_path(context, isakmp, path);
             context.output.stats.retransmissions += 1;
-            context
-                .output
-                .send_framed(path.local, path.remote, contents);
+            isakmp.transmit(context.output, path, contents);
         }
         Err(DatagramError::Duplicate)
     }
@@ -364,7 +362,7 @@ impl Peer {
         }
     }
 
-    fn remember(&mut self, finished: Exchange) {
+    pub(crate) fn remember(&mut self, finished: Exchange) {
         let is_finished = |exchange: &Exchange| matches!(exchange.state, State::Finished(_));
         if FINISHED_QUICK_MODES
             <= self

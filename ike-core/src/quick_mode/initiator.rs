@@ -96,7 +96,8 @@ impl AwaitingHash2 {
             &payloads,
         )?;
         let path = isakmp.path();
-        let contents = context.output.send(path.local, path.remote, message);
+        let contents = context.output.frame(path.local, message);
+        isakmp.transmit(context.output, path, contents.clone());
         let retransmit = Retransmit::new(
             contents,
             config.retransmission(),

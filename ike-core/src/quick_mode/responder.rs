@@ -154,7 +154,8 @@ impl AwaitingHash3 {
             &answer,
         );
         let (message, iv) = sealed.ok_or(QuickModeError::AnswerNotOffered)?;
-        let contents = context.output.send(path.local, path.remote, message);
+        let contents = context.output.frame(path.local, message);
+        isakmp.transmit(context.output, path, contents.clone());
 
         let transform = choice.proposal.transform();
         let spis = (inbound_spi, choice.spi);

@@ -1,5 +1,6 @@
 //! A whole message: header and body.
 
+use super::numbers::PayloadType;
 use super::{DecodeError, Header, Payloads};
 
 /// One ISAKMP message of major version 1, borrowed from its datagram.
@@ -34,6 +35,11 @@ impl<'a> Message<'a> {
     /// The octets after the header: payloads, or ciphertext if the Encryption bit is set.
     pub const fn body(&self) -> &'a [u8] {
         self.body
+    }
+
+    /// Whether this is a piece of a message rather than a message.
+    pub fn is_fragment(&self) -> bool {
+        !self.header.flags().is_encrypted() && self.header.next_payload() == PayloadType::FRAGMENT
     }
 
     /// Decodes the payload chain of a message in clear.

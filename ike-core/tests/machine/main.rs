@@ -19,6 +19,7 @@
 
 mod chaos;
 mod contract;
+mod fragmentation;
 mod freshness;
 mod happy;
 mod hostile;
@@ -29,4 +30,5 @@ mod nat;
 mod odd_peer;
 mod rekey;
 mod responder;
+mod transaction;
 mod world;

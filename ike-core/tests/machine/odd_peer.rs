@@ -22,7 +22,7 @@ use crate::world::*;
 /// What both sides have once phase 1 is through.
 pub struct Session {
     pub cookies: CookiePair,
-    keys: SessionKeys,
+    pub keys: SessionKeys,
     cipher: MessageCipher,
     base_iv: Iv,
 }
@@ -812,15 +812,15 @@ fn what_was_hashed_otherwise_is_not_believed() {
 }
 
 /// A hub by hand, up to message 2.
-struct OddResponder {
-    vendor_ids: Vec<Vec<u8>>,
-    life: Duration,
-    transform_number: u8,
+pub struct OddResponder {
+    pub vendor_ids: Vec<Vec<u8>>,
+    pub life: Duration,
+    pub transform_number: u8,
 }
 
 impl OddResponder {
     /// Answers the branch's message 1 and takes in its message 3.
-    fn answer(&self, world: &mut World) -> Session {
+    pub fn answer(&self, world: &mut World) -> Session {
         world
             .branch
             .acquire(world.now, world.peer, PairIndex::new(0))
