@@ -185,6 +185,7 @@ impl Endpoint {
         if let Err(error) = answered {
             self.output.stats.drops.count(&error);
         }
+        self.gauge();
     }
 
     /// Answers [`Event::CredentialsWanted`] in the negative. Nothing is sent.
@@ -199,6 +200,12 @@ impl Endpoint {
     pub fn set_credentials(&mut self, table: StaticCredentials) {
         for config in table.iter() {
             self.stock(config);
+        }
+        for peers in table.shared_keys() {
+            tracing::warn!(
+                peers,
+                "one pre-shared key for several peers: each can pass for the others"
+            );
         }
         self.credentials = table;
     }
@@ -350,6 +357,7 @@ impl Endpoint {
         self.advance(now);
         self.output.stats.datagrams_in += 1;
         let received = self.receive(datagram);
+        self.gauge();
         if let Err(error) = &received {
             self.output.stats.drops.count(error);
             tracing::debug!(source = %datagram.source, %error, "datagram dropped");
@@ -367,6 +375,7 @@ impl Endpoint {
             }
         }
         self.output.stats.half_open_expired += self.half_open.expire(self.now);
+        self.gauge();
         let oldest = self.now.checked_sub(HALF_OPEN_LIFETIME);
         self.pending
             .retain(|_, pending| oldest.is_none_or(|oldest| oldest < pending.since));
@@ -417,6 +426,7 @@ impl Endpoint {
         self.advance(now);
         self.closed = true;
         self.half_open.clear();
+        self.gauge();
         self.pending.clear();
         self.fragments.clear();
         let peers: Vec<_> = self.peers.keys().copied().collect();
@@ -435,6 +445,10 @@ impl Endpoint {
 
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
+    }
+
+    fn gauge(&mut self) {
+        self.output.stats.half_open = u64::try_from(self.half_open.len()).unwrap_or(u64::MAX);
     }
 
     fn random(&self) -> &dyn SecureRandom {

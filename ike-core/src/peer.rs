@@ -266,6 +266,8 @@ impl Peer {
         let keepalive = isakmp.traversal().encapsulated && isakmp.traversal().nat.local;
         self.keepalive = keepalive.then(|| context.now + self.config.keepalive_interval());
         self.liveness.restart(context.now);
+        // There is one most of the time, and it is large.
+        self.isakmp_sas.reserve_exact(1);
         self.isakmp_sas.push(isakmp);
         if moved {
             context.output.event(Event::AddressChanged {

@@ -2,7 +2,7 @@
 
 use crate::error::DatagramError;
 
-/// What an endpoint has done since it was made. Every counter only grows.
+/// What an endpoint has done since it was made. Every counter only grows; [`half_open`](Self::half_open) is a gauge.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -26,6 +26,8 @@ pub struct Stats {
     pub probes_answered: u64,
     /// Peers that were declared dead.
     pub peers_dead: u64,
+    /// Exchanges that are half-open now: whose initiator has not proved itself yet.
+    pub half_open: u64,
     /// Half-open exchanges given up for newer ones.
     pub half_open_evicted: u64,
     /// Half-open exchanges whose initiator never came back.

@@ -29,7 +29,7 @@ fn log(arrow: &str, header: &Header, payloads: &Payloads<'_>) {
         "HDR"
     };
     tracing::trace!(
-        "{arrow} {} {star}({}, {}) {}",
+        "{arrow} {} {star}({}, {}){}",
         header.exchange_type(),
         header.cookies(),
         header.message_id(),

@@ -46,6 +46,20 @@ impl StaticCredentials {
         self.peers.get(identity)
     }
 
+    /// How many peers share each pre-shared key that is not one peer's alone, the largest group first.
+    ///
+    /// Whoever holds such a key can pass for any peer of its group, the hub included: it works, and is worth a warning.
+    #[must_use]
+    pub fn shared_keys(&self) -> Vec<usize> {
+        let mut keys: BTreeMap<&[u8], usize> = BTreeMap::new();
+        for config in self.peers.values() {
+            *keys.entry(config.psk().as_slice()).or_default() += 1;
+        }
+        let mut shared: Vec<_> = keys.into_values().filter(|peers| 1 < *peers).collect();
+        shared.sort_unstable_by(|one, other| other.cmp(one));
+        shared
+    }
+
     /// All peers, in the order of their identities.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<PeerConfig>> {
         self.peers.values()

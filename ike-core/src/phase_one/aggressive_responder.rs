@@ -55,6 +55,7 @@ impl<'a> FirstMessage<'a> {
             .into());
         }
         let payloads = message.payloads()?;
+        trace::received(message.header(), &payloads);
         let sai_b = payloads
             .exactly_one(PayloadType::SECURITY_ASSOCIATION)?
             .body();

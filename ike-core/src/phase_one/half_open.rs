@@ -211,6 +211,10 @@ impl HalfOpenTable {
         true
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// When the oldest exchange ends.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
         let (_, cookies) = self.by_age.first_key_value()?;

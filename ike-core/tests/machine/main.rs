@@ -19,6 +19,7 @@
 
 mod chaos;
 mod contract;
+mod diagnosis;
 mod fragmentation;
 mod freshness;
 mod happy;
@@ -28,7 +29,9 @@ mod loss;
 mod mismatch;
 mod nat;
 mod odd_peer;
+mod profiles;
 mod rekey;
 mod responder;
 mod transaction;
+mod traps;
 mod world;

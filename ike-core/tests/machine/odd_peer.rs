@@ -50,6 +50,14 @@ impl Session {
         )
     }
 
+    /// Encrypts a chain of payloads as it is.
+    pub fn seal_octets(&self, id: u32, first: PayloadType, octets: &[u8]) -> Vec<u8> {
+        let (body, _) = self.cipher.encrypt(&self.first_iv(id), octets).unwrap();
+        let header = Header::new(self.cookies, ExchangeType::QUICK_MODE, MessageId::new(id));
+        let header = header.with_flags(Flags::ENCRYPTION);
+        header.encode_message(first, &body)
+    }
+
     /// A message whose hash covers the Message ID and everything after the hash.
     pub fn sealed_with_hash(
         &self,
@@ -120,10 +128,11 @@ pub struct OddInitiator {
     pub transform_number: u8,
     pub identity: Vec<u8>,
     pub vendor_ids: Vec<Vec<u8>>,
-    pub extra_payload: bool,
+    pub extra_payloads: Vec<(u8, Vec<u8>)>,
     pub commit: bool,
     pub session: Option<Session>,
     pub first: Vec<u8>,
+    pub refusal: Vec<u8>,
     pub third: Vec<u8>,
 }
 
@@ -141,10 +150,11 @@ impl OddInitiator {
             transform_number: 1,
             identity: [&[2, 0, 0, 0], &b"branch1"[..]].concat(),
             vendor_ids: Vec::new(),
-            extra_payload: false,
+            extra_payloads: Vec::new(),
             commit: false,
             session: None,
             first: Vec::new(),
+            refusal: Vec::new(),
             third: Vec::new(),
         }
     }
@@ -172,8 +182,11 @@ impl OddInitiator {
         let (source, destination) = clear_message_to(world, Side::Hub);
         let accepted = world.deliver(Side::Hub, source, destination, &first);
         self.first = first;
-        let second = world.hub.poll_transmit().unwrap();
+        let Some(second) = world.hub.poll_transmit() else {
+            return;
+        };
         if accepted.is_err() {
+            self.refusal = second.contents.to_vec();
             return;
         }
         let second = Message::decode(&second.contents).unwrap();
@@ -234,8 +247,8 @@ impl OddInitiator {
         payloads.push(PayloadType::IDENTIFICATION, &self.identity);
         payloads.push(PayloadType::NONCE, ni);
         payloads.push(PayloadType::KEY_EXCHANGE, g_xi);
-        if self.extra_payload {
-            payloads.push(PayloadType(99), b"whatever this is");
+        for (payload_type, body) in &self.extra_payloads {
+            payloads.push(PayloadType(*payload_type), body);
         }
         let cookie = InitiatorCookie::new(self.cookie);
         let header = Header::new(
@@ -342,7 +355,7 @@ pub fn esp_offer(number: u8, spi: u32) -> Vec<u8> {
     esp_offer_with(number, spi, &[])
 }
 
-fn esp_offer_with(number: u8, spi: u32, extra: &[(u16, u16)]) -> Vec<u8> {
+pub fn esp_offer_with(number: u8, spi: u32, extra: &[(u16, u16)]) -> Vec<u8> {
     let mut attributes = AttributeList::new()
         .short(6, 128)
         .short(4, 1)
@@ -402,7 +415,7 @@ fn message_3_may_be_encrypted() {
 #[test]
 fn payloads_come_in_any_order_with_unknown_ones_between() {
     let mut odd = OddInitiator::new();
-    odd.extra_payload = true;
+    odd.extra_payloads = vec![(99, b"whatever this is".to_vec())];
     odd.vendor_ids = vec![
         b"nobody knows this vendor".to_vec(),
         VendorId::CISCO_UNITY.octets().to_vec(),

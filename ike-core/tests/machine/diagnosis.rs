@@ -1,0 +1,191 @@
+//! What a person sees: a trace that reads like the diagrams of RFC 2409, and no secret in it.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event as Logged, Level, Metadata, Subscriber};
+
+use ike_core::{Event, SecureRandom as _};
+
+use crate::world::*;
+
+/// Formats everything, whatever its level.
+#[derive(Clone, Debug, Default)]
+struct Log(Arc<Mutex<Vec<(Level, String)>>>);
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let _ = match field.name() {
+            "message" => write!(self.0, "{value:?} "),
+            name => write!(self.0, "{name}={value:?} "),
+        };
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Logged<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        let level = *event.metadata().level();
+        self.0.lock().unwrap().push((level, line.0));
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+fn logged(run: impl FnOnce()) -> Vec<(Level, String)> {
+    let log = Log::default();
+    tracing::subscriber::with_default(log.clone(), run);
+    let lines = log.0.lock().unwrap();
+    lines.clone()
+}
+
+#[test]
+fn a_trace_reads_like_the_diagrams() {
+    let lines = logged(|| {
+        let _ = World::with(
+            branch_config().pairs(vec![branch_pairs()[0]]),
+            hub_config().pairs(vec![hub_pairs()[0]]),
+        )
+        .up();
+    });
+    let sent: Vec<_> = lines
+        .iter()
+        .filter(|(level, line)| *level == Level::TRACE && line.starts_with("--> "))
+        .map(|(_, line)| line.as_str())
+        .collect();
+    let expected: [&[&str]; 6] = [
+        &[
+            "HDR(",
+            "SA( ISAKMP #1 )",
+            "KE",
+            "NONCE",
+            "ID(FQDN \"branch1\")",
+            "VendorId(Rfc3947)",
+        ],
+        &[
+            "HDR(",
+            "SA( ISAKMP #1 )",
+            "KE",
+            "NONCE",
+            "ID(FQDN \"hub\")",
+            "HASH",
+            "NAT_D",
+        ],
+        &["HDR*(", "HASH", "NAT_D", "N(INITIAL_CONTACT)"],
+        &[
+            "HDR*(",
+            "HASH",
+            "SA( ESP #1 )",
+            "NONCE",
+            "ID(10.61.1.0/24)",
+            "ID(10.61.3.0/24)",
+        ],
+        &[
+            "HDR*(",
+            "HASH",
+            "SA( ESP #1 )",
+            "NONCE",
+            "ID(10.61.1.0/24)",
+            "ID(10.61.3.0/24)",
+        ],
+        &["HDR*(", "HASH"],
+    ];
+    assert_eq!(sent.len(), expected.len(), "{sent:#?}");
+    for (line, parts) in sent.iter().zip(expected) {
+        let mut rest = *line;
+        for part in parts {
+            let (_, after) = rest
+                .split_once(part)
+                .unwrap_or_else(|| panic!("no {part} in {line}"));
+            rest = after;
+        }
+    }
+    let received = lines
+        .iter()
+        .filter(|(_, line)| line.starts_with("<-- "))
+        .count();
+    assert_eq!(received, 6, "{lines:#?}");
+}
+
+#[test]
+fn no_log_line_holds_a_secret() {
+    let mut secrets = vec![hex::encode(PSK), String::from_utf8(PSK.to_vec()).unwrap()];
+    let mut keys = Vec::new();
+    let lines = logged(|| {
+        let world = World::new().up();
+        for (_, _, event) in &world.events {
+            if let Event::SaInstalled { sa, .. } = event {
+                keys.push(hex::encode(sa.inbound_keymat.as_slice()));
+            }
+            // What an embedder may log.
+            tracing::info!(?event);
+        }
+    });
+    assert_eq!(keys.len(), 6);
+    secrets.extend(keys);
+    for (_, line) in &lines {
+        let line = line.replace([',', ' '], "").to_lowercase();
+        for secret in &secrets {
+            assert!(!line.contains(&secret.replace(' ', "")), "{line}");
+        }
+    }
+}
+
+#[test]
+fn rejected_packets_can_be_logged_in_every_state() {
+    let lines = logged(|| {
+        let mut world = World::new();
+        let random = Seeded::new(5);
+        for round in 0..3 {
+            for sent in world.wire.clone() {
+                for position in (0..sent.contents.len()).step_by(7) {
+                    let mut altered = sent.contents.clone();
+                    altered[position] ^= 0x41;
+                    for to in [Side::Branch, Side::Hub] {
+                        let _ = world.deliver(to, sent.source, sent.destination, &altered);
+                    }
+                }
+            }
+            for len in 0..200 {
+                let mut noise = vec![0; len];
+                random.fill(&mut noise);
+                for to in [Side::Branch, Side::Hub] {
+                    let _ = world.deliver(to, HUB.parse().unwrap(), HUB.parse().unwrap(), &noise);
+                }
+            }
+            if round == 0 {
+                world.acquire_all();
+            }
+            world.run_for(secs(1));
+        }
+        assert_eq!(world.current(Side::Branch).len(), 3);
+    });
+    assert!(
+        lines
+            .iter()
+            .any(|(_, line)| line.contains("datagram dropped"))
+    );
+    assert!(
+        lines.iter().all(|(level, _)| *level != Level::ERROR),
+        "no bug of ours"
+    );
+}
