@@ -343,6 +343,7 @@ impl Branch {
     #[must_use]
     pub fn hub(&self) -> MemberStatus<'_> {
         let sa = self.peer.and_then(|peer| self.endpoint.ike_sa(peer));
+        let proposal = sa.as_ref().map(|sa| sa.proposal);
         MemberStatus {
             id: HUB,
             identity: self.config.ike.remote(),
@@ -351,7 +352,9 @@ impl Branch {
                 .map_or_else(|| self.hub_address(), |sa| Some(sa.remote)),
             nat: sa.as_ref().is_some_and(|sa| sa.nat.local || sa.nat.remote),
             ike: self.ike_up,
-            legacy: sa.is_some_and(|sa| sa.proposal.is_legacy()),
+            proposal,
+            legacy: proposal.is_some_and(|proposal| proposal.is_legacy())
+                || self.pairs().any(|pair| pair.is_legacy()),
             last_failure: self.last_failure.as_ref(),
         }
     }

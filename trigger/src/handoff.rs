@@ -50,6 +50,7 @@ pub(crate) fn run(
         sa: PairSa {
             inbound_spi,
             outbound: OutboundSa::new(&outbound, provider)?,
+            transform: negotiated.transform,
             path: Path {
                 source: negotiated.local_address,
                 destination: negotiated.remote_address,

@@ -392,13 +392,16 @@ impl Hub {
     pub fn members(&self) -> impl Iterator<Item = MemberStatus<'_>> {
         self.members.iter().map(|(&id, member)| {
             let sa = member.peer.and_then(|peer| self.endpoint.ike_sa(peer));
+            let proposal = sa.as_ref().map(|sa| sa.proposal);
             MemberStatus {
                 id,
                 identity: member.config.ike.remote(),
                 address: sa.as_ref().map(|sa| sa.remote),
                 nat: sa.as_ref().is_some_and(|sa| sa.nat.local || sa.nat.remote),
                 ike: member.ike_up,
-                legacy: sa.is_some_and(|sa| sa.proposal.is_legacy()),
+                proposal,
+                legacy: proposal.is_some_and(|proposal| proposal.is_legacy())
+                    || self.pairs_of(id).any(|pair| pair.is_legacy()),
                 last_failure: member.last_failure.as_ref(),
             }
         })

@@ -6,7 +6,7 @@ use std::time::Instant;
 use alloc::vec::Vec;
 
 use esp_core::{OutboundSa, Spi};
-use ike_core::PairIndex;
+use ike_core::{EspTransform, PairIndex};
 
 use crate::config::{PairConfig, Timing};
 use crate::event::{Failure, MemberId, PairId};
@@ -45,6 +45,7 @@ pub(crate) struct Pair {
 pub(crate) struct PairSa {
     pub(crate) inbound_spi: Spi,
     pub(crate) outbound: OutboundSa,
+    pub(crate) transform: EspTransform,
     pub(crate) path: Path,
     pub(crate) confirmed: bool,
 }
@@ -117,6 +118,12 @@ impl Pair {
         self.sas.iter().any(|sa| sa.confirmed)
     }
 
+    /// What the SA that carries what is sent does to it.
+    pub(crate) fn transform(&self) -> Option<EspTransform> {
+        let current = self.sas.iter().rev().find(|sa| sa.confirmed);
+        current.map(|sa| sa.transform)
+    }
+
     /// A reply has come back.
     pub(crate) fn prove(&mut self, now: Instant) {
         self.last_proof = Some(now);
@@ -151,6 +158,7 @@ impl Pair {
             remote: self.config.remote(),
             state: self.state(now, timing),
             sa: self.has_sa(),
+            transform: self.transform(),
             last_proof: self.last_proof,
             rtt: self.rtt,
             path_reach: self.path_reach,

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use esp_core::Subnet;
-use ike_core::Identity;
+use ike_core::{EspTransform, Identity, IkeProposal};
 
 use crate::error::DropReason;
 use crate::event::{Failure, MemberId, PairId};
@@ -52,6 +52,8 @@ pub struct PairStatus<'a> {
     pub state: PairState,
     /// Whether an SA may carry traffic.
     pub sa: bool,
+    /// What that SA does to its packets.
+    pub transform: Option<EspTransform>,
     /// When a reply last came back through the pair.
     pub last_proof: Option<Instant>,
     /// The latest measured time there and back.
@@ -71,6 +73,15 @@ pub struct PairStatus<'a> {
     pub trigger: Option<(IpAddr, IpAddr)>,
 }
 
+impl PairStatus<'_> {
+    /// Whether its SA uses an algorithm that is kept only for old peers.
+    #[must_use]
+    pub fn is_legacy(&self) -> bool {
+        self.transform
+            .is_some_and(|transform| transform.is_legacy())
+    }
+}
+
 /// One peer: at a hub a branch, at a branch its hub.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -85,6 +96,8 @@ pub struct MemberStatus<'a> {
     pub nat: bool,
     /// Whether an ISAKMP SA is up.
     pub ike: bool,
+    /// What that ISAKMP SA was agreed with.
+    pub proposal: Option<IkeProposal>,
     /// Whether an algorithm is in use that is kept only for old peers.
     pub legacy: bool,
     /// The latest failure since the ISAKMP SA was last up.

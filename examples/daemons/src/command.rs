@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use ike_core::PreSharedKey;
@@ -11,12 +12,17 @@ use thiserror::Error;
 
 use crate::assemble::{self, AssembleError};
 use crate::daemon::{self, RunError};
+use crate::diagnosis;
 use crate::io::SystemError;
+use crate::logging::LogFormat;
 use crate::role::Role;
 use crate::service;
 use crate::settings::{
     self, Accepted, BranchSettings, GatewaySettings, HubSettings, Report, SettingsError,
 };
+
+/// How often `status --watch` looks.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The hub of an IPsec suite whose branches are always readable
 #[derive(Debug, Parser)]
@@ -37,7 +43,13 @@ struct BranchCommand {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Run until SIGTERM or SIGINT; SIGHUP reads the settings again
-    Run(Config),
+    Run {
+        #[command(flatten)]
+        config: Config,
+        /// How lines of the log are written
+        #[arg(long, value_enum, default_value_t)]
+        log_format: LogFormat,
+    },
     /// Accept the settings file or explain every mistake in it
     Check(Config),
     /// Ask the running daemon for its peers and pairs
@@ -45,9 +57,17 @@ enum Action {
         #[command(flatten)]
         config: Config,
         /// Print one JSON object instead of a table
-        #[arg(long)]
+        #[arg(long, conflicts_with_all = ["watch", "why"])]
         json: bool,
+        /// Print the table again every second
+        #[arg(long, conflicts_with = "why")]
+        watch: bool,
+        /// Say what is wrong with one peer, and what to do
+        #[arg(long, value_name = "PEER")]
+        why: Option<String>,
     },
+    /// Print what happens at the running daemon, one JSON object a line, until interrupted
+    Events(Config),
     /// Print a fresh 256-bit pre-shared key
     Psk,
 }
@@ -70,6 +90,8 @@ enum CommandError {
     Run(#[from] RunError),
     #[error(transparent)]
     System(#[from] SystemError),
+    #[error(transparent)]
+    UnknownPeer(#[from] diagnosis::UnknownPeer),
     #[error("cannot print: {0}")]
     Print(#[from] io::Error),
 }
@@ -96,12 +118,25 @@ pub fn main(role: Role) -> ExitCode {
 
 fn execute(role: Role, action: Action) -> Result<(), CommandError> {
     match action {
-        Action::Run(Config { config }) => Ok(daemon::run(role, &config)?),
+        Action::Run {
+            config: Config { config },
+            log_format,
+        } => Ok(daemon::run(role, &config, log_format)?),
         Action::Check(Config { config }) => check(role, &config),
         Action::Status {
             config: Config { config },
             json,
-        } => status(role, &config, json),
+            watch,
+            why,
+        } => {
+            let control = settings::control_path(&config, role)?;
+            match why {
+                Some(peer) => explain_peer(&control, &peer),
+                None if watch => watch_status(&control),
+                None => status(&control, json),
+            }
+        }
+        Action::Events(Config { config }) => events(&settings::control_path(&config, role)?),
         Action::Psk => print(&format!("{}\n", PreSharedKey::generate(&OsRandom::new()))),
     }
 }
@@ -157,9 +192,8 @@ fn count(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-fn status(role: Role, config: &Path, json: bool) -> Result<(), CommandError> {
-    let control = settings::control_path(config, role)?;
-    let status = service::ask_status(&control)?;
+fn status(control: &Path, json: bool) -> Result<(), CommandError> {
+    let status = service::ask_status(control)?;
     if json {
         let mut line = serde_json::to_string(&status).map_err(io::Error::from)?;
         line.push('\n');
@@ -167,6 +201,34 @@ fn status(role: Role, config: &Path, json: bool) -> Result<(), CommandError> {
     } else {
         print(&status.table(io::stdout().is_terminal()))
     }
+}
+
+/// On a terminal in place; else one table after the other.
+fn watch_status(control: &Path) -> Result<(), CommandError> {
+    let terminal = io::stdout().is_terminal();
+    loop {
+        let table = service::ask_status(control)?.table(terminal);
+        if terminal {
+            // Home, then each line over the one before, then nothing below: clearing first would flicker.
+            let lines = table.replace('\n', "\x1b[K\n");
+            print(&format!("\x1b[H{lines}\x1b[J"))?;
+        } else {
+            print(&format!("{table}\n"))?;
+        }
+        std::thread::sleep(WATCH_INTERVAL);
+    }
+}
+
+fn explain_peer(control: &Path, peer: &str) -> Result<(), CommandError> {
+    let status = service::ask_status(control)?;
+    print(&diagnosis::diagnose(&status, peer)?)
+}
+
+fn events(control: &Path) -> Result<(), CommandError> {
+    for line in service::follow_events(control)? {
+        print(&format!("{}\n", line?))?;
+    }
+    Ok(())
 }
 
 fn print(text: &str) -> Result<(), CommandError> {

@@ -23,6 +23,7 @@ use crate::io::{
     is_transient, would_block,
 };
 use crate::key_log::WiresharkKeyLog;
+use crate::logging::LogFormat;
 use crate::machine::Machine;
 use crate::names::Names;
 use crate::role::Role;
@@ -112,8 +113,8 @@ struct Outside {
 ///
 /// [`RunError`] says what is wrong and what to do. Nothing is opened or changed before the
 /// whole settings file has been accepted.
-pub fn run(role: Role, config: &Path) -> Result<(), RunError> {
-    logging::begin();
+pub fn run(role: Role, config: &Path, log: LogFormat) -> Result<(), RunError> {
+    logging::begin(log);
     match role {
         Role::Hub => hub_role::start(config),
         Role::Branch => branch_role::start(config),
@@ -296,6 +297,8 @@ impl Daemon {
         }
         while let Some(event) = self.machine.poll_event() {
             self.names.log(&event);
+            self.service
+                .publish(|| self.names.fact(clock::wall(), &event));
             if let Event::RollChanged { entry } = &event {
                 self.role.store(entry);
             }

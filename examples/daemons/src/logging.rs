@@ -2,14 +2,26 @@
 
 use std::io::{IsTerminal as _, stderr};
 
+use clap::ValueEnum;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+#[non_exhaustive]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
 
 /// The daemon's own words, and warnings of the machines, whose facts it words itself.
 const DEFAULT: &str = "info,ike_core=warn,esp_core=warn,ntp_core=warn,trigger=warn";
 
 /// Begins to log.
-pub(crate) fn begin() {
+pub(crate) fn begin(format: LogFormat) {
     let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
         Ok(wanted) if !wanted.is_empty() && wanted != "info" => EnvFilter::builder()
             .with_default_directive(LevelFilter::INFO.into())
@@ -20,8 +32,12 @@ pub(crate) fn begin() {
         .with_env_filter(filter)
         .with_writer(stderr)
         .with_ansi(stderr().is_terminal())
-        .with_target(false)
-        .finish();
+        .with_target(false);
     // A second call, as from a test, keeps the first subscriber.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    let _ = match format {
+        LogFormat::Human => tracing::subscriber::set_global_default(subscriber.finish()),
+        LogFormat::Json => {
+            tracing::subscriber::set_global_default(subscriber.json().flatten_event(true).finish())
+        }
+    };
 }

@@ -1,17 +1,20 @@
 //! Names for handles, and one log line for each fact.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use tracing::{info, warn};
 use trigger::{Event, MemberId, PairId};
 
+use crate::fact::{Fact, FactKind, FactPair, unix_seconds};
+use crate::failure;
 use crate::machine::Machine;
 
 /// Which peer and pair a handle stands for.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     members: BTreeMap<MemberId, String>,
-    pairs: BTreeMap<PairId, (String, String)>,
+    pairs: BTreeMap<PairId, (String, FactPair)>,
 }
 
 impl Names {
@@ -26,9 +29,98 @@ impl Names {
         let pairs = machine
             .pairs()
             .iter()
-            .map(|pair| (pair.id, (peer(pair.member), pair.name.to_owned())))
+            .map(|pair| {
+                let named = FactPair {
+                    name: pair.name.to_owned(),
+                    local: pair.local.to_string(),
+                    remote: pair.remote.to_string(),
+                };
+                (pair.id, (peer(pair.member), named))
+            })
             .collect();
         Self { members, pairs }
+    }
+
+    /// What has happened, for other programs; not everything is of interest to them.
+    pub(crate) fn fact(&self, at: SystemTime, event: &Event) -> Option<Fact> {
+        let of_peer = |kind, member: &MemberId, detail| {
+            Some(Fact {
+                at: unix_seconds(at),
+                event: kind,
+                peer: self.members.get(member)?.clone(),
+                pair: None,
+                detail,
+            })
+        };
+        let of_pair = |kind, pair: &PairId, detail| {
+            let (peer, pair) = self.pairs.get(pair)?;
+            Some(Fact {
+                at: unix_seconds(at),
+                event: kind,
+                peer: peer.clone(),
+                pair: Some(pair.clone()),
+                detail,
+            })
+        };
+        match event {
+            Event::PeerUp {
+                member,
+                address,
+                renewal,
+                ..
+            } => {
+                let kind = if *renewal {
+                    FactKind::PeerRenewed
+                } else {
+                    FactKind::PeerUp
+                };
+                of_peer(kind, member, Some(format!("at {address}")))
+            }
+            Event::PeerDown { member, reason } => {
+                of_peer(FactKind::PeerDown, member, Some(format!("{reason:?}")))
+            }
+            Event::AddressChanged { member, address } => of_peer(
+                FactKind::AddressChanged,
+                member,
+                Some(format!("now at {address}")),
+            ),
+            Event::SaUp { pair, rekeyed, .. } => {
+                let kind = if *rekeyed {
+                    FactKind::SaRekeyed
+                } else {
+                    FactKind::SaUp
+                };
+                of_pair(kind, pair, None)
+            }
+            Event::SaDown {
+                pair,
+                reason,
+                replaced: false,
+            } => of_pair(FactKind::SaDown, pair, Some(format!("{reason:?}"))),
+            Event::PairUp { pair, .. } => of_pair(FactKind::PairUp, pair, None),
+            Event::PairDown { pair, reason } => {
+                of_pair(FactKind::PairDown, pair, Some(reason.to_string()))
+            }
+            Event::NegotiationFailed {
+                pair: Some(pair),
+                failure,
+                ..
+            } => of_pair(
+                FactKind::NegotiationFailed,
+                pair,
+                Some(failure::words(failure)),
+            ),
+            Event::NegotiationFailed {
+                member: Some(member),
+                failure,
+                ..
+            } => of_peer(
+                FactKind::NegotiationFailed,
+                member,
+                Some(failure::words(failure)),
+            ),
+            _ => None,
+        }
     }
 
     /// Writes what has happened into the log.
@@ -55,7 +147,9 @@ impl Names {
                 let peer = peer.or(identity.as_deref()).unwrap_or("?");
                 let pair = pair.map(|pair| self.pair(pair).1);
                 let address = address.map(tracing::field::display);
-                warn!(peer, pair, address, %failure, "negotiation failed");
+                let remedy = failure::remedy(failure);
+                let failure = failure::words(failure);
+                warn!(peer, pair, address, failure, remedy, "negotiation failed");
             }
             Event::RollChanged { .. } | _ => {}
         }
@@ -141,6 +235,6 @@ impl Names {
     fn pair(&self, id: PairId) -> (&str, &str) {
         self.pairs
             .get(&id)
-            .map_or(("?", "?"), |(peer, pair)| (peer, pair))
+            .map_or(("?", "?"), |(peer, pair)| (peer, &pair.name))
     }
 }

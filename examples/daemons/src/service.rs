@@ -1,66 +1,39 @@
-//! The second thread: the control socket and the metrics page, answered from snapshots.
+//! The second thread: the control socket, the metrics and the status page, answered from snapshots.
 //!
 //! It never touches the machine. It asks the main loop, which answers between two batches, so that
 //! neither can disturb the other.
 
+mod control;
+mod history;
+mod page;
+
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use rustix::event::{EventfdFlags, eventfd};
-use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::sync::oneshot;
-use tracing::{debug, warn};
+use tokio::sync::{broadcast, oneshot};
+use tracing::warn;
 
+pub use self::control::{Answer, Request, ask_status, follow_events};
+use crate::fact::Fact;
 use crate::io::SystemError;
-use crate::metrics;
 use crate::snapshot::Snapshot;
-use crate::status::Status;
 
-/// The longest request, in octets.
-const MAX_REQUEST: u64 = 4096;
-/// How long a client may take for a request.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// One line on the control socket.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(tag = "command", rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Request {
-    /// Asks for the [`Status`].
-    Status,
-}
-
-/// The answer, one line as well.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Answer {
-    /// What was asked for.
-    Status(Status),
-    /// Why there is no answer.
-    Error(String),
-}
+/// Facts that a slow listener may be behind before it loses some.
+const FACT_BACKLOG: usize = 1024;
 
 type Asked = oneshot::Sender<Arc<Snapshot>>;
 
-/// What the main loop holds: who waits for a snapshot.
+/// What the main loop holds: who waits for a snapshot, and who wants to hear what happens.
 pub(crate) struct Service {
     asked: mpsc::Receiver<Asked>,
+    facts: broadcast::Sender<Arc<Fact>>,
     wake: Arc<OwnedFd>,
     control: PathBuf,
 }
@@ -69,14 +42,15 @@ pub(crate) struct Service {
 #[derive(Clone)]
 struct Ask {
     asked: mpsc::Sender<Asked>,
+    facts: broadcast::Sender<Arc<Fact>>,
     wake: Arc<OwnedFd>,
 }
 
 impl Service {
-    /// Opens the control socket and, if asked for, the metrics port, and begins to serve.
+    /// Opens the control socket and, if asked for, the port of metrics and page, and begins to serve.
     pub(crate) fn begin(control: &Path, metrics: Option<SocketAddr>) -> Result<Self, SystemError> {
-        let page = metrics.map(bind_metrics).transpose()?;
-        let listener = bind_control(control)?;
+        let page = metrics.map(page::bind).transpose()?;
+        let listener = control::bind(control)?;
         let failed = |error: io::Error| {
             SystemError::new("begin to serve status", error, "check the system's limits")
         };
@@ -85,25 +59,34 @@ impl Service {
                 .map_err(|errno| failed(errno.into()))?,
         );
         let (sender, asked) = mpsc::channel();
+        let (facts, _) = broadcast::channel(FACT_BACKLOG);
         let ask = Ask {
             asked: sender,
+            facts: facts.clone(),
             wake: Arc::clone(&wake),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(failed)?;
-        let serve = move || {
-            if let Err(error) = runtime.block_on(serve(listener, page, ask)) {
+        let serve = async move {
+            if let Some(listener) = page {
+                tokio::spawn(page::serve(listener, ask.clone()));
+            }
+            control::serve(listener, ask).await
+        };
+        let run = move || {
+            if let Err(error) = runtime.block_on(serve) {
                 warn!(%error, "status and metrics are not served any more");
             }
         };
         thread::Builder::new()
             .name("status".to_owned())
-            .spawn(serve)
+            .spawn(run)
             .map_err(failed)?;
         Ok(Self {
             asked,
+            facts,
             wake,
             control: control.to_owned(),
         })
@@ -122,6 +105,16 @@ impl Service {
         for asked in waiting {
             // Whoever has gone meanwhile needs no answer.
             let _ = asked.send(Arc::clone(&snapshot));
+        }
+    }
+
+    /// Tells everybody who listens what has happened; `make` is called only if someone does.
+    pub(crate) fn publish(&self, make: impl FnOnce() -> Option<Fact>) {
+        if 0 < self.facts.receiver_count()
+            && let Some(fact) = make()
+        {
+            // The last listener may have gone meanwhile.
+            let _ = self.facts.send(Arc::new(fact));
         }
     }
 }
@@ -148,166 +141,17 @@ impl Ask {
     }
 }
 
-/// Asks the daemon behind the control socket for its status.
-///
-/// # Errors
-///
-/// [`SystemError`] says what to do.
-pub fn ask_status(control: &Path) -> Result<Status, SystemError> {
-    let failed = |error: io::Error| {
-        let action = format!("ask the daemon at {}", control.display());
-        let remedy = match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                "it does not run: start it with `run`"
-            }
-            io::ErrorKind::PermissionDenied => "run this as the same user, usually root",
-            _ => "look at the daemon's log",
-        };
-        SystemError::new(action, error, remedy)
-    };
-    match request(control, &Request::Status).map_err(failed)? {
-        Answer::Status(status) => Ok(status),
-        Answer::Error(error) => Err(failed(io::Error::other(error))),
-    }
-}
-
-fn request(control: &Path, request: &Request) -> io::Result<Answer> {
-    use std::io::{BufRead as _, Write as _};
-    let mut stream = UnixStream::connect(control)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let mut line = serde_json::to_vec(request)?;
-    line.push(b'\n');
-    stream.write_all(&line)?;
-    let mut answer = String::new();
-    io::BufReader::new(stream).read_line(&mut answer)?;
-    Ok(serde_json::from_str(&answer)?)
-}
-
-fn bind_metrics(address: SocketAddr) -> Result<TcpListener, SystemError> {
-    let bind = || {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    };
-    bind().map_err(|error: io::Error| {
-        let remedy =
-            "another program has the port, or the machine lacks the address: correct `metrics`";
-        SystemError::new(format!("serve metrics on {address}"), error, remedy)
-    })
-}
-
-fn bind_control(path: &Path) -> Result<UnixListener, SystemError> {
-    let refused = |error: io::Error, remedy: &str| {
-        SystemError::new(
-            format!("open the control socket {}", path.display()),
-            error,
-            remedy,
-        )
-    };
-    if UnixStream::connect(path).is_ok() {
-        let error = io::ErrorKind::AddrInUse.into();
-        return Err(refused(
-            error,
-            "the daemon runs already: stop it, or set another `control`",
-        ));
-    }
-    // What is left of a daemon that was killed; anything but a socket stays where it is.
-    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {
-        fs::remove_file(path).map_err(|error| refused(error, "remove it by hand"))?;
-    }
-    let bind = || {
-        // The socket must at no moment be open to others.
-        let umask = rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-        let listener = UnixListener::bind(path);
-        rustix::process::umask(umask);
-        let listener = listener?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    };
-    bind().map_err(|error| {
-        refused(
-            error,
-            "set `control` to a path whose directory exists and can be written",
-        )
-    })
-}
-
-async fn serve(control: UnixListener, metrics: Option<TcpListener>, ask: Ask) -> io::Result<()> {
-    if let Some(listener) = metrics {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let router = Router::new()
-            .route("/metrics", get(metrics_page))
-            .with_state(ask.clone());
-        tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                warn!(%error, "metrics are not served any more");
-            }
-        });
-    }
-    let control = tokio::net::UnixListener::from_std(control)?;
-    loop {
-        match control.accept().await {
-            Ok((stream, _)) => {
-                tokio::spawn(converse(stream, ask.clone()));
-            }
-            Err(error) => {
-                // Out of descriptors, most likely: do not spin.
-                debug!(%error, "cannot accept on the control socket");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-async fn metrics_page(State(ask): State<Ask>) -> Response {
-    match ask.snapshot().await {
-        Some(snapshot) => (
-            [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)],
-            metrics::text(&snapshot),
-        )
-            .into_response(),
-        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-    }
-}
-
-/// Answers line by line until the client goes, errs or dawdles.
-async fn converse(mut stream: tokio::net::UnixStream, ask: Ask) {
-    let (reader, mut writer) = stream.split();
-    let mut reader = BufReader::new(reader);
-    loop {
-        let mut line = Vec::new();
-        let mut limited = (&mut reader).take(MAX_REQUEST);
-        let read = limited.read_until(b'\n', &mut line);
-        match tokio::time::timeout(PATIENCE, read).await {
-            Ok(Ok(len)) if 0 < len && line.ends_with(b"\n") => {}
-            _ => return,
-        }
-        let answer = match serde_json::from_slice(&line) {
-            Ok(Request::Status) => match ask.snapshot().await {
-                Some(snapshot) => Answer::Status(snapshot.status.clone()),
-                None => Answer::Error("the daemon is ending".to_owned()),
-            },
-            Err(error) => Answer::Error(format!("not a request: {error}")),
-        };
-        let Ok(mut octets) = serde_json::to_vec(&answer) else {
-            return;
-        };
-        octets.push(b'\n');
-        if writer.write_all(&octets).await.is_err() {
-            return;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
-    use std::net::TcpStream;
+    use std::net::{TcpListener, TcpStream};
     use std::os::unix::fs::MetadataExt as _;
-    use std::time::UNIX_EPOCH;
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
+    use crate::fact::FactKind;
+    use crate::status::Status;
 
     fn snapshot() -> Arc<Snapshot> {
         let status = Status {
@@ -400,9 +244,9 @@ mod tests {
         fs::remove_file(path).unwrap();
     }
 
-    #[test]
-    fn metrics_come_over_http() {
-        let path = path("metrics");
+    /// What one HTTP request is answered with.
+    fn get(name: &str, request: &'static str) -> String {
+        let path = path(name);
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -410,17 +254,91 @@ mod tests {
         let service = Service::begin(&path, Some(port)).unwrap();
         let reading = thread::spawn(move || {
             let mut stream = TcpStream::connect(port).unwrap();
-            stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
-            let mut text = String::new();
-            stream.read_to_string(&mut text).unwrap();
-            text
+            stream
+                .set_read_timeout(Some(Duration::from_millis(500)))
+                .unwrap();
+            write!(stream, "GET {request} HTTP/1.0\r\n\r\n").unwrap();
+            let mut octets = Vec::new();
+            // A stream of events does not end by itself.
+            let _ = stream.read_to_end(&mut octets);
+            String::from_utf8(octets).unwrap()
         });
         answer_until(&service, || reading.is_finished());
-        let text = reading.join().unwrap();
+        reading.join().unwrap()
+    }
+
+    #[test]
+    fn metrics_come_over_http() {
+        let text = get("metrics", "/metrics");
         assert!(
             text.starts_with("HTTP/1.0 200") && text.contains("vpn_drops_total{reason=\"late\"} 1"),
             "{text}"
         );
-        drop(service);
+    }
+
+    #[test]
+    fn the_page_may_load_nothing_from_elsewhere() {
+        for page in ["/", "/peer/branch1"] {
+            let text = get("page", page);
+            assert!(
+                text.starts_with("HTTP/1.0 200")
+                    && text.contains("content-security-policy: default-src 'none'"),
+                "{text}"
+            );
+            assert!(
+                !text.contains("http://") && !text.contains("https://"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn changes_begin_with_everything() {
+        let text = get("changes", "/changes");
+        assert!(
+            text.contains("text/event-stream")
+                && text.contains("event: all\ndata: {\"role\":\"hub\""),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn nobody_has_the_history_of_a_stranger() {
+        let text = get("history", "/history/stranger");
+        assert!(text.starts_with("HTTP/1.0 404"), "{text}");
+    }
+
+    #[test]
+    fn events_come_over_the_control_socket_until_the_client_goes() {
+        let path = path("events");
+        let service = Service::begin(&path, None).unwrap();
+        let mut events = follow_events(&path).unwrap();
+        let fact = || Fact {
+            at: 1.5,
+            event: FactKind::PairUp,
+            peer: "branch1".to_owned(),
+            pair: None,
+            detail: None,
+        };
+        let reading = thread::spawn(move || {
+            let line = events.next().unwrap().unwrap();
+            drop(events);
+            line
+        });
+        // Nobody hears what happens before the request has come in.
+        while !reading.is_finished() {
+            service.publish(|| Some(fact()));
+            thread::sleep(Duration::from_millis(1));
+        }
+        let line = reading.join().unwrap();
+        assert_eq!(line, r#"{"at":1.5,"event":"pair_up","peer":"branch1"}"#);
+        let gone = || service.facts.receiver_count() == 0;
+        for _ in 0..1000 {
+            if gone() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert!(gone(), "who has gone is not told any more");
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use trigger::{DropReason, Failure, MemberId, MemberStatus, Stats};
 
+use crate::failure;
 use crate::status::{PairStatus, PeerStatus, Status};
 
 /// A copy of everything that others may ask for.
@@ -85,8 +86,10 @@ fn peer_status(member: &MemberStatus<'_>, pairs: Vec<PairStatus>) -> PeerStatus 
         address: member.address,
         nat: member.nat,
         ike: if member.ike { "up" } else { "down" }.to_owned(),
+        ike_proposal: member.proposal.map(|proposal| proposal.to_string()),
         legacy: member.legacy,
-        last_failure: member.last_failure.map(Failure::to_string),
+        last_failure: member.last_failure.map(failure::words),
+        remedy: member.last_failure.and_then(remedy),
         pairs,
     }
 }
@@ -98,6 +101,7 @@ fn pair_status(now: Instant, pair: &trigger::PairStatus<'_>) -> PairStatus {
         remote: pair.remote.to_string(),
         state: pair.state.label().to_owned(),
         sa: pair.sa,
+        esp: pair.transform.map(|transform| transform.to_string()),
         last_proof_seconds: pair
             .last_proof
             .map(|at| now.saturating_duration_since(at).as_secs_f64()),
@@ -105,6 +109,11 @@ fn pair_status(now: Instant, pair: &trigger::PairStatus<'_>) -> PairStatus {
         path_reach: format!("{:03o}", pair.path_reach),
         bytes_in: pair.octets_in,
         bytes_out: pair.octets_out,
-        last_failure: pair.last_failure.map(Failure::to_string),
+        last_failure: pair.last_failure.map(failure::words),
+        remedy: pair.last_failure.and_then(remedy),
     }
+}
+
+fn remedy(failure: &Failure) -> Option<String> {
+    failure::remedy(failure).map(str::to_owned)
 }

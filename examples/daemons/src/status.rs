@@ -32,10 +32,16 @@ pub struct PeerStatus {
     pub nat: bool,
     /// `up` while there is an ISAKMP SA, else `down`.
     pub ike: String,
+    /// What phase 1 was agreed with, as the settings write it.
+    #[serde(default)]
+    pub ike_proposal: Option<String>,
     /// Whether an algorithm is in use that is kept only for old peers.
     pub legacy: bool,
     /// The latest failure of phase 1, in words.
     pub last_failure: Option<String>,
+    /// What to do about it.
+    #[serde(default)]
+    pub remedy: Option<String>,
     /// Its pairs; always all that are configured.
     pub pairs: Vec<PairStatus>,
 }
@@ -54,6 +60,9 @@ pub struct PairStatus {
     pub state: String,
     /// Whether there is an SA.
     pub sa: bool,
+    /// What the SA does to its packets, as the settings write it.
+    #[serde(default)]
+    pub esp: Option<String>,
     /// Seconds since a reply last came back through the pair.
     pub last_proof_seconds: Option<f64>,
     /// The latest time there and back.
@@ -66,6 +75,9 @@ pub struct PairStatus {
     pub bytes_out: u64,
     /// The latest failure, in words.
     pub last_failure: Option<String>,
+    /// What to do about it.
+    #[serde(default)]
+    pub remedy: Option<String>,
 }
 
 impl Status {
@@ -183,12 +195,14 @@ mod tests {
             remote: "10.61.1.0/24".into(),
             state: "up".into(),
             sa: true,
+            esp: Some("aes128gcm16".into()),
             last_proof_seconds: Some(1.5),
             rtt_ms: Some(12.25),
             path_reach: "377".into(),
             bytes_in: 10,
             bytes_out: 1_500_000,
             last_failure: None,
+            remedy: None,
         };
         Status {
             role: "hub".into(),
@@ -199,8 +213,10 @@ mod tests {
                 address: Some(([198, 18, 1, 2], 4500).into()),
                 nat: true,
                 ike: "up".into(),
+                ike_proposal: Some("aes128-sha256-modp2048".into()),
                 legacy: false,
                 last_failure: None,
+                remedy: None,
                 pairs: vec![pair],
             }],
         }
@@ -225,12 +241,14 @@ mod tests {
             "remote",
             "state",
             "sa",
+            "esp",
             "last_proof_seconds",
             "rtt_ms",
             "path_reach",
             "bytes_in",
             "bytes_out",
             "last_failure",
+            "remedy",
         ];
         expected.sort_unstable();
         let mut keys = keys;

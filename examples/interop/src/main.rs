@@ -1,6 +1,7 @@
 //! Tests of the daemons against software from elsewhere: strongSwan as the other end of the tunnel, tshark as the reader of what is
 //! on the wire. Needs root, and makes network namespaces of its own; nothing outside them is changed.
 
+mod browser;
 mod bulk;
 mod capture;
 mod charon_keys;
@@ -11,6 +12,7 @@ mod lab;
 mod matrix;
 mod namespace;
 mod ours;
+mod page;
 mod ping;
 mod process;
 mod recovery;
@@ -75,6 +77,7 @@ impl Selection {
         // The long ones first, so that no job is idle at the end.
         cases.extend(rekey::cases());
         cases.extend(recovery::cases());
+        cases.extend(page::cases());
         cases.extend(matrix::cases());
         cases.retain(|case| {
             self.filters.is_empty()

@@ -241,6 +241,7 @@ fn settings_file(
         dpd_delay,
         always_encapsulate,
         measured,
+        absent_branches,
     } = settings;
     let psk = psk.display();
     let (head, peer) = match role {
@@ -266,6 +267,7 @@ fn settings_file(
         format!("key_log = \"{}\"", key_log.display())
     };
     let pairs: String = PAIRS.iter().map(|pair| pair_table(pair, role)).collect();
+    let absent: String = (0..*absent_branches).map(absent_branch).collect();
     format!(
         "{head}\
          ike = [\"{ike}\"]\n\
@@ -281,7 +283,7 @@ fn settings_file(
          name = \"pairs0\"\n\
          mtu = 1400\n\
          \n\
-         {peer}{pairs}",
+         {peer}{pairs}{absent}",
         ike_lifetime.as_secs(),
         sa_lifetime.as_secs(),
         dpd_delay.as_secs(),
@@ -319,6 +321,21 @@ fn pair_table(pair: &Pair, role: Role) -> String {
              \n"
         ),
     }
+}
+
+/// A branch with three pairs that will never come.
+fn absent_branch(number: usize) -> String {
+    let (high, low) = (16 + number / 256, number % 256);
+    let pairs: String = PAIRS
+        .iter()
+        .map(|pair| {
+            format!(
+                "[[branch.pair]]\nname = \"{}\"\nlocal = \"{}\"\nremote = \"172.{high}.{low}.0/24\"\n\n",
+                pair.name, pair.hub_subnet
+            )
+        })
+        .collect();
+    format!("[[branch]]\nidentity = \"absent{number}\"\npsk = \"{PSK}\"\n\n{pairs}")
 }
 
 /// `status --json`, as far as the cases look at it.

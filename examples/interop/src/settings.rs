@@ -21,6 +21,8 @@ pub struct Settings {
     pub always_encapsulate: bool,
     /// Counters to read, a short log and no key log, as on a machine at work.
     pub measured: bool,
+    /// Branches in the settings of our hub that nobody plays.
+    pub absent_branches: usize,
 }
 
 impl Settings {
@@ -34,6 +36,7 @@ impl Settings {
             dpd_delay: Duration::from_secs(20),
             always_encapsulate: false,
             measured: false,
+            absent_branches: 0,
         }
     }
 }

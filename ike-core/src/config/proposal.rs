@@ -266,6 +266,16 @@ impl EspProposal {
     }
 }
 
+impl fmt::Display for EspTransform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        EspProposal {
+            transform: *self,
+            group: None,
+        }
+        .fmt(f)
+    }
+}
+
 impl fmt::Display for EspProposal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(name_of(&ESP_CIPHERS, self.transform.cipher))?;
