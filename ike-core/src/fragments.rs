@@ -1,4 +1,4 @@
-//! Fragments that wait for the rest of their messages, [MS-IKEE] section 2.2.2.
+//! Fragments that wait for the rest of their messages, \[MS-IKEE\] section 2.2.2.
 //!
 //! They travel in clear and prove nothing. Those that name an exchange of ours and come from where its peer is have their
 //! own room, so that a flood of others cannot push them out.

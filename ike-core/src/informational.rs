@@ -165,12 +165,21 @@ impl Peer {
             return;
         };
         tracing::debug!(peer = %self.id, %cookies, "ISAKMP SA deleted by the peer");
-        if self.isakmp_sas.len() == 1 {
+        let is_last = self.isakmp_sas.len() == 1;
+        if is_last && !self.outlives_isakmp_sa(context) {
             self.abandon(context, DisconnectReason::DeletedByPeer);
         } else {
-            // The IPsec SAs negotiated under it have been adopted by a newer one.
+            // The IPsec SAs negotiated under it are for a newer one to adopt.
             self.remove_isakmp_sa(context, position);
         }
+    }
+
+    /// Whether the IPsec SAs go on while we begin phase 1 again: some delete an ISAKMP SA whose lifetime is over, or that
+    /// is idle, and keep what was negotiated under it.
+    fn outlives_isakmp_sa(&mut self, context: &mut Context<'_>) -> bool {
+        self.role == Role::Initiator
+            && !self.sas.is_empty()
+            && (self.phase_one.is_some() || self.start_phase_one(context, true))
     }
 
     /// The peer will no longer receive on this SPI: the SA is of no more use in either direction.

@@ -88,6 +88,11 @@ impl Peer {
             .map(|isakmp| isakmp.status(self.srtt))
     }
 
+    /// Whether there is anything to lose: IPsec SAs can outlive the ISAKMP SA until there is another one.
+    fn is_connected(&self) -> bool {
+        !self.isakmp_sas.is_empty() || !self.sas.is_empty()
+    }
+
     /// Where packets to the peer go now.
     pub(crate) fn current_path(&self) -> Path {
         self.isakmp_sas.last().map_or(self.path, IsakmpSa::path)
@@ -157,7 +162,7 @@ impl Peer {
 
     /// Ends everything without a word.
     pub(crate) fn abandon(&mut self, context: &mut Context<'_>, reason: DisconnectReason) {
-        let was_connected = !self.isakmp_sas.is_empty();
+        let was_connected = self.is_connected();
         self.forget_former(context);
         self.remember_former(context, reason);
         self.wanted.clear();
@@ -231,7 +236,7 @@ impl Peer {
             self.forget_older(context, isakmp.cookies());
         }
         self.forget_former(context);
-        let renewal = !self.isakmp_sas.is_empty();
+        let renewal = self.is_connected();
         let overlap = if isakmp.role() == Role::Initiator {
             ISAKMP_OVERLAP
         } else {
@@ -312,6 +317,9 @@ impl Peer {
         let remote = phase_one.path().remote;
         let error = phase_one.into_error(context.now);
         self.report_phase_one_failure(context, remote, error);
+        if self.isakmp_sas.is_empty() && self.is_connected() {
+            self.abandon(context, DisconnectReason::DeletedByPeer);
+        }
     }
 
     fn report_phase_one_failure(

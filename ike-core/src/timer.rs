@@ -251,7 +251,12 @@ impl Peer {
                 SaState::Unconfirmed => self.confirm_sa(context, spi),
                 SaState::Current => {
                     sa.renew = None;
-                    if !self.is_in_flight(pair) && self.start_quick_mode(context, pair).is_err() {
+                    if self.isakmp_sas.is_empty() && self.phase_one.is_some() {
+                        // It waits for the ISAKMP SA that is to come.
+                        self.wanted.insert(pair);
+                    } else if !self.is_in_flight(pair)
+                        && self.start_quick_mode(context, pair).is_err()
+                    {
                         tracing::debug!(peer = %self.id, pair = pair.get(), "cannot renew");
                     }
                 }

@@ -1128,3 +1128,40 @@ fn a_hub_that_cannot_read_a_repeated_message_gets_a_new_one() {
         world.story()
     );
 }
+
+#[test]
+fn ipsec_sas_outlive_an_isakmp_sa_that_the_hub_deletes() {
+    for answered in [true, false] {
+        let odd = OddResponder {
+            vendor_ids: Vec::new(),
+            life: secs(3600),
+            transform_number: 1,
+        };
+        let mut world = World::new();
+        let session = odd.answer(&mut world);
+        odd.answer_quick_mode(&mut world, &session, 0, 4096, &subnet(10, 61, 1));
+        assert_eq!(world.current(Side::Branch).len(), 1, "{}", world.story());
+        let mut payloads = PayloadChain::new();
+        payloads.push(PayloadType::DELETE, &Delete::encode_isakmp(session.cookies));
+        let (message, _) = session.sealed_with_hash(ExchangeType::INFORMATIONAL, 0x91, payloads);
+        if !answered {
+            world.fate = Box::new(|_| vec![]);
+        }
+        let (source, destination) = clear_message_to(&world, Side::Branch);
+        let deleted = world.deliver(Side::Branch, source, destination, &message);
+        assert_eq!(deleted, Ok(()));
+        world.drain();
+        assert_eq!(world.current(Side::Branch).len(), 1, "{}", world.story());
+        world.run_for(secs(1));
+        let renewed = |event: &Event| matches!(event, Event::Established { renewal: true, .. });
+        let ended = |event: &Event| matches!(event, Event::Disconnected { .. });
+        assert_eq!(world.count(Side::Branch, renewed), usize::from(answered));
+        assert_eq!(world.count(Side::Branch, ended), 0, "{}", world.story());
+        // What cannot be renewed ends, and says so once.
+        world.run_for(secs(600));
+        if !answered {
+            assert!(world.sas(Side::Branch).is_empty());
+            assert_eq!(world.count(Side::Branch, ended), 1, "{}", world.story());
+        }
+    }
+}
