@@ -87,6 +87,7 @@ impl OuterSockets {
                 Err(error) => info!(%error, "IPv4 only"),
             }
         }
+        say_what_is_lacking(&sockets);
         Ok(Self { sockets })
     }
 
@@ -210,7 +211,8 @@ impl OuterSockets {
                 Err(error) if is_errno(&error, Errno::IO) => {
                     outer.cuts.set(false);
                     info!(
-                        "the network device does without UDP segmentation: datagrams are sent one by one"
+                        bound = %outer.bound,
+                        "a network device computes no checksums: datagrams are sent one by one"
                     );
                 }
                 // Longer than this path's MTU: what is sent one by one may be fragmented.
@@ -233,6 +235,17 @@ impl OuterSockets {
         candidates()
             .find(|outer| outer.bound.ip() == path.source.ip())
             .or_else(|| candidates().find(|outer| outer.bound.ip().is_unspecified()))
+    }
+}
+
+/// What the kernel cannot do is done without, at more cost for each packet.
+fn say_what_is_lacking(sockets: &[OuterSocket]) {
+    let udp = || sockets.iter().filter(|outer| outer.carrier == Carrier::Udp);
+    if udp().any(|outer| !outer.cuts.get()) {
+        info!("this kernel cuts no datagrams (UDP_SEGMENT): they are sent one by one");
+    }
+    if udp().any(|outer| outer.state.gro_segments() == 1) {
+        info!("this kernel merges no datagrams (UDP_GRO): they are received one by one");
     }
 }
 
@@ -348,9 +361,6 @@ impl OuterSocket {
         }
         enlarge_buffers(&socket)?;
         let cuts = carrier == Carrier::Udp && state.max_gso_segments() != 1;
-        if carrier == Carrier::Udp && !cuts {
-            info!(%bound, "this kernel has no UDP segmentation: datagrams are sent one by one");
-        }
         Ok(Self {
             cuts: Cell::new(cuts),
             socket,
