@@ -130,6 +130,14 @@ impl Negotiations {
         }
     }
 
+    /// The connection has ended, and with it what was under way; back-offs stay.
+    pub(crate) fn abandoned(&mut self) {
+        self.waiting.clear();
+        for gate in &mut self.gates {
+            gate.began = None;
+        }
+    }
+
     /// The peer is there after all: what failed may be tried again at once.
     pub(crate) fn forgive(&mut self) {
         for gate in &mut self.gates {
@@ -217,6 +225,18 @@ mod tests {
         negotiations.succeeded(now + Duration::from_secs(5), 0);
         negotiations.sent_away(now + Duration::from_secs(60), 0, &timing, &jitter);
         assert!(negotiations.want(now + Duration::from_secs(60), 0, &timing));
+    }
+
+    #[test]
+    fn the_end_of_the_connection_ends_what_was_under_way() {
+        let (mut negotiations, timing, now) = (Negotiations::new(3), Timing::default(), epoch());
+        let began: Vec<bool> = (0..3)
+            .map(|index| negotiations.want(now, index, &timing))
+            .collect();
+        assert_eq!(began, [true, true, false]);
+        negotiations.abandoned();
+        assert_eq!(negotiations.next_waiting(now, &timing), None);
+        assert!(negotiations.want(now, 2, &timing) && negotiations.want(now, 0, &timing));
     }
 
     #[test]

@@ -239,6 +239,7 @@ impl Branch {
     /// The hub is gone, or has sent us away: come back, but not all branches in one instant.
     fn disconnected(&mut self, now: Instant, reason: DisconnectReason) {
         self.ike_up = false;
+        self.negotiations.abandoned();
         self.event(Event::PeerDown {
             member: HUB,
             reason,
