@@ -15,9 +15,10 @@
 mod world;
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use sim::{Link, Nat};
+use sim::{HostId, Link, Nat};
 use trigger::ike_core::Encapsulation;
 use trigger::{DropReason, Encapsulated, Event, PairState, ProbeMode};
 use world::{BRANCH_ADDRESS, PAIRS, Settings, World, udp};
@@ -394,6 +395,69 @@ fn the_h3c_profile_brings_every_pair_up_in_its_own_time() {
     let mut world = World::new(11, settings);
     world.link_up();
     world.expect_all_up(200 * SECOND);
+}
+
+/// What the wire shows of the probes without encryption: when, from where to where, in which mode.
+type Probes = Arc<Mutex<Vec<(Instant, [u8; 8], u8)>>>;
+
+fn record_ntp(world: &mut World, from: HostId, to: HostId) -> Probes {
+    let seen = Probes::default();
+    let record = Arc::clone(&seen);
+    world.network.set_filter(from, to, move |passing| {
+        // SPI, sequence number, and then the inner packet with its UDP header.
+        let inner = &passing.contents[8.min(passing.contents.len())..];
+        let is_ntp = |ports: &[u8]| ports == [0, 123, 0, 123];
+        if passing.source.port() == 0 && inner.get(20..24).is_some_and(is_ntp) {
+            let addresses = inner[12..20].try_into().unwrap();
+            let probe = (passing.now, addresses, inner[28] & 7);
+            record.lock().unwrap().push(probe);
+        }
+        sim::Verdict::Pass
+    });
+    seen
+}
+
+#[test]
+fn the_h3c_profile_polls_as_the_case_does() {
+    let settings = Settings {
+        mode: ProbeMode::H3c,
+        esp: "null-sha256",
+        ..Settings::default()
+    };
+    let mut world = World::new(17, settings);
+    let (branch, hub) = (world.branch, world.hub);
+    let requests = record_ntp(&mut world, branch, hub);
+    let replies = record_ntp(&mut world, hub, branch);
+    world.link_up();
+    world.expect_all_up(200 * SECOND);
+    world.network.run_for(600 * SECOND);
+
+    assert!(World::all_up(&world.network, [hub, branch]));
+    let requests = requests.lock().unwrap();
+    for (_, _, _, source, target, _) in PAIRS {
+        let address = |text: &str| text.parse::<std::net::Ipv4Addr>().unwrap().octets();
+        let flow = [address(source), address(target)].concat();
+        let back = [address(target), address(source)].concat();
+        let of_pair: Vec<_> = requests.iter().filter(|probe| flow == probe.1).collect();
+        let modes: Vec<u8> = of_pair.iter().map(|probe| probe.2).collect();
+        assert_eq!(modes[0], 3, "{modes:?}");
+        assert!(
+            8 <= modes.len() && modes[1..].iter().all(|mode| *mode == 1),
+            "{modes:?}"
+        );
+        let answers = replies.lock().unwrap();
+        let answers = answers.iter().filter(|probe| back == probe.1);
+        let answers: Vec<u8> = answers.map(|probe| probe.2).collect();
+        assert_eq!(answers[0], 4, "{answers:?}");
+        assert!(
+            8 <= answers.len() && answers[1..].iter().all(|mode| *mode == 2),
+            "{answers:?}"
+        );
+        for probes in of_pair.windows(2) {
+            let gap = (probes[1].0 - probes[0].0).as_secs_f64();
+            assert!((64.0..=72.1).contains(&gap), "{gap} s between two polls");
+        }
+    }
 }
 
 #[test]
