@@ -91,6 +91,7 @@
 //! # Features
 //!
 //! * `rustcrypto` (default): [`crypto::rustcrypto`], implementations of the cryptographic traits.
+//! * `ring`: `crypto::ring`, faster P-256, P-384 and X25519, to be put over another provider.
 //! * `legacy`: DES, 3DES, MD5 and the MODP groups 1, 2 and 5 in addition, for peers that speak nothing else.
 #![forbid(unsafe_code)]
 

@@ -143,14 +143,15 @@ fn crypto() -> CryptoProvider {
     )
 }
 
-#[cfg(feature = "legacy")]
+/// Elliptic curves by ring, everything else as usual.
 fn ike_provider() -> ike_core::CryptoProvider {
-    ike_core::crypto::rustcrypto::legacy_provider()
-}
-
-#[cfg(not(feature = "legacy"))]
-fn ike_provider() -> ike_core::CryptoProvider {
-    ike_core::crypto::rustcrypto::provider()
+    #[cfg(feature = "legacy")]
+    let provider = ike_core::crypto::rustcrypto::legacy_provider();
+    #[cfg(not(feature = "legacy"))]
+    let provider = ike_core::crypto::rustcrypto::provider();
+    #[cfg(feature = "ring")]
+    let provider = ike_core::crypto::ring::over(provider);
+    provider
 }
 
 /// AES-GCM by ring, everything else as usual.

@@ -21,10 +21,21 @@ pub trait Group: Send + Sync + fmt::Debug {
 
     /// Draws a private value and computes its public one: one exponentiation.
     fn generate(&self, random: &dyn SecureRandom) -> Box<dyn PrivateValue>;
+
+    /// Whether a private value agrees any number of times. Default: yes. If not, the group has to
+    /// give [`generate_reusable`](Self::generate_reusable).
+    fn values_are_reusable(&self) -> bool {
+        true
+    }
+
+    /// As [`generate`](Self::generate), for a value that agrees any number of times: a responder
+    /// under a flood shares it among exchanges.
+    fn generate_reusable(&self, random: &dyn SecureRandom) -> Box<dyn PrivateValue> {
+        self.generate(random)
+    }
 }
 
-/// One side of a Diffie-Hellman exchange. Usable more than once, so that a responder under a flood
-/// can share one value among several exchanges.
+/// One side of a Diffie-Hellman exchange.
 pub trait PrivateValue: Send + Sync + fmt::Debug {
     /// The public value: the body of a Key Exchange payload, left-padded with zeros to the length
     /// of the group (RFC 2409 section 5).
@@ -35,7 +46,8 @@ pub trait PrivateValue: Send + Sync + fmt::Debug {
     /// # Errors
     ///
     /// [`BadPublicValue`] if the peer's value is not an element of the group, or one that gives a
-    /// shared secret which anyone can predict.
+    /// shared secret which anyone can predict. So does a second call where the group's
+    /// values [are not reusable](Group::values_are_reusable).
     fn agree(&self, peer_public: &[u8]) -> Result<SharedSecret, BadPublicValue>;
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The primitives are traits, gathered in a [`CryptoProvider`] that the embedder passes in its
 //! configuration. There is no default provider and no feature that selects one: the feature
-//! `rustcrypto` only adds the module `rustcrypto` with a ready-made set.
+//! `rustcrypto` only adds the module `rustcrypto` with a ready-made set, and the feature `ring` the
+//! module `ring` with faster elliptic curves.
 //!
 //! The derivations ([`Skeyid`], [`SessionKeys`], [`Iv`], [`MessageCipher`]) are written once over
 //! the traits, so that every provider gets them right or wrong together.
@@ -13,6 +14,8 @@ mod group;
 mod iv;
 mod keymat;
 mod provider;
+#[cfg(feature = "ring")]
+pub mod ring;
 #[cfg(feature = "rustcrypto")]
 pub mod rustcrypto;
 mod skeyid;

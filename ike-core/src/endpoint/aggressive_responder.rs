@@ -262,7 +262,7 @@ impl Endpoint {
         let initial_contact = verified.initial_contact;
         let (identity, renewing) = (awaiting.identity.clone(), awaiting.renewing);
         let negotiated = awaiting.establish(verified);
-        let path = negotiated.path;
+        let (path, group) = (negotiated.path, negotiated.proposal.group());
         let id = match renewing {
             // The embedder may have removed it since message 1.
             Some(id) if !self.peers.contains_key(&id) => return Err(DatagramError::UnknownCookies),
@@ -276,6 +276,9 @@ impl Endpoint {
             let isakmp = IsakmpSa::new(context, negotiated);
             peer.install_isakmp_sa(context, isakmp, initial_contact);
         });
+        if self.pool.replace(self.config.provider(), group) {
+            self.output.stats.exponents_prepared += 1;
+        }
         for HeldMessage { path, contents } in held {
             let handled = Message::decode(&contents).map_err(DatagramError::from);
             let handled =

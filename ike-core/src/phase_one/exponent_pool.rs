@@ -6,12 +6,29 @@ use alloc::sync::Arc;
 use crate::crypto::{CryptoProvider, PrivateValue};
 use crate::wire::numbers::GroupNumber;
 
-/// Prepared values by group. A group that was stocked once is never empty again: its last value is shared among
-/// exchanges until there are new ones, RFC 2409 section 5 notwithstanding a loss of forward secrecy between those.
+/// Prepared values by group.
 #[derive(Debug)]
 pub(crate) struct ExponentPool {
     target: usize,
-    groups: BTreeMap<GroupNumber, Vec<Arc<dyn PrivateValue>>>,
+    groups: BTreeMap<GroupNumber, Stock>,
+}
+
+/// The values of a group. There always is one: the last is shared among exchanges until there are new ones, RFC 2409
+/// section 5 notwithstanding a loss of forward secrecy between those.
+#[derive(Debug)]
+struct Stock {
+    /// Each for one exchange.
+    unused: Vec<Arc<dyn PrivateValue>>,
+    /// For all others.
+    shared: Arc<dyn PrivateValue>,
+    /// `shared` was given away.
+    is_shared: bool,
+}
+
+impl Stock {
+    fn len(&self) -> usize {
+        self.unused.len() + usize::from(!self.is_shared)
+    }
 }
 
 impl ExponentPool {
@@ -25,53 +42,67 @@ impl ExponentPool {
     /// Makes sure that a group has a value. `true` if one had to be made; nothing happens for a group that the
     /// provider lacks.
     pub(crate) fn stock(&mut self, provider: &CryptoProvider, number: GroupNumber) -> bool {
-        if self
-            .groups
-            .get(&number)
-            .is_some_and(|values| !values.is_empty())
-        {
+        if self.groups.contains_key(&number) {
             return false;
         }
         let Some(group) = provider.group(number) else {
             return false;
         };
-        let value = Arc::from(group.generate(&*provider.secure_random));
-        self.groups.entry(number).or_default().push(value);
+        let stock = Stock {
+            unused: Vec::new(),
+            shared: Arc::from(group.generate_reusable(&*provider.secure_random)),
+            is_shared: false,
+        };
+        self.groups.insert(number, stock);
         true
     }
 
     /// Takes a value of a stocked group.
     pub(crate) fn take(&mut self, number: GroupNumber) -> Option<Arc<dyn PrivateValue>> {
-        let values = self.groups.get_mut(&number)?;
-        if 1 < values.len() {
-            values.pop()
-        } else {
-            values.last().map(Arc::clone)
-        }
+        let stock = self.groups.get_mut(&number)?;
+        stock.unused.pop().or_else(|| {
+            stock.is_shared = true;
+            Some(Arc::clone(&stock.shared))
+        })
     }
 
     /// Whether a stocked group has fewer values than it should.
     pub(crate) fn is_short(&self) -> bool {
-        self.groups
-            .values()
-            .any(|values| values.len() < self.target)
+        self.groups.values().any(|stock| stock.len() < self.target)
     }
 
     /// Makes one value for the group that is shortest of them. `false` if none is.
     pub(crate) fn refill(&mut self, provider: &CryptoProvider) -> bool {
-        let shortest = self
-            .groups
-            .iter_mut()
-            .min_by_key(|(_, values)| values.len());
-        let Some((number, values)) = shortest.filter(|(_, values)| values.len() < self.target)
-        else {
+        let shortest = self.groups.iter_mut().min_by_key(|(_, stock)| stock.len());
+        let Some((number, stock)) = shortest.filter(|(_, stock)| stock.len() < self.target) else {
             return false;
         };
         let Some(group) = provider.group(*number) else {
             return false;
         };
-        // The oldest value may have been shared: it goes as soon as there is another.
-        values.insert(0, Arc::from(group.generate(&*provider.secure_random)));
+        let random = &*provider.secure_random;
+        if stock.is_shared {
+            // The sooner it goes, the fewer exchanges share it.
+            stock.shared = Arc::from(group.generate_reusable(random));
+            stock.is_shared = false;
+        } else {
+            stock.unused.push(Arc::from(group.generate(random)));
+        }
+        true
+    }
+
+    /// Makes a value because an initiator has proved itself, if the group has none left but the shared one and others
+    /// are for one exchange only: these may well be cheaper to use than the shared one. `true` if it has made one.
+    pub(crate) fn replace(&mut self, provider: &CryptoProvider, number: GroupNumber) -> bool {
+        let (Some(stock), Some(group)) = (self.groups.get_mut(&number), provider.group(number))
+        else {
+            return false;
+        };
+        if group.values_are_reusable() || !stock.unused.is_empty() {
+            return false;
+        }
+        let value = group.generate(&*provider.secure_random);
+        stock.unused.push(Arc::from(value));
         true
     }
 }

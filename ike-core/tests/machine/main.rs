@@ -32,6 +32,8 @@ mod odd_peer;
 mod profiles;
 mod rekey;
 mod responder;
+#[cfg(feature = "ring")]
+mod ring;
 mod transaction;
 mod traps;
 mod world;
