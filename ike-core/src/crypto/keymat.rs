@@ -37,9 +37,10 @@ impl SessionKeys {
         };
         let mut keymat = Vec::with_capacity(len + Digest::MAX_LEN);
         let mut block = next(&[]);
+        keymat.extend_from_slice(&block);
         while keymat.len() < len && !block.is_empty() {
-            keymat.extend_from_slice(&block);
             block = next(&block);
+            keymat.extend_from_slice(&block);
         }
         keymat.truncate(len);
         SecretBytes::new(keymat)

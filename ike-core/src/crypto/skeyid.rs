@@ -141,9 +141,10 @@ impl SessionKeys {
         }
         let mut key = Vec::with_capacity(len + Digest::MAX_LEN);
         let mut block = self.hash.prf(&self.skeyid_e, &[&[0]]);
+        key.extend_from_slice(&block);
         while key.len() < len && !block.is_empty() {
-            key.extend_from_slice(&block);
             block = self.hash.prf(&self.skeyid_e, &[&block]);
+            key.extend_from_slice(&block);
         }
         key.truncate(len);
         SecretBytes::new(key)

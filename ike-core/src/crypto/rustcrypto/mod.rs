@@ -3,6 +3,7 @@
 //! With the feature `legacy` there are also DES, 3DES, MD5 and the MODP groups 1, 2 and 5. They
 //! are broken or nearly so; [`provider`] leaves them out, [`legacy_provider`] appends them.
 
+mod buffered_random;
 mod cipher;
 mod comb;
 mod ecp;
@@ -13,6 +14,7 @@ mod x25519;
 
 use std::sync::Arc;
 
+pub use self::buffered_random::BufferedRandom;
 use super::{BlockCipher, CryptoProvider, Group, Hash, SecureRandom};
 
 /// AES in CBC mode with 128, 192 or 256-bit keys, RFC 3602.
@@ -59,7 +61,7 @@ pub static MODP_1536: &dyn Group = &&modp::MODP_1536;
 
 /// All algorithms of the feature `rustcrypto`, and the randomness of the operating system.
 pub fn provider() -> CryptoProvider {
-    CryptoProvider::new(Arc::new(OsRandom))
+    CryptoProvider::new(Arc::new(BufferedRandom::new()))
         .with_hashes(vec![SHA2_256, SHA2_384, SHA2_512, SHA1])
         .with_ciphers(vec![AES_CBC])
         .with_groups(vec![
