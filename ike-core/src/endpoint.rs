@@ -210,7 +210,25 @@ impl Endpoint {
         self.credentials = table;
     }
 
+    /// Adds one peer to that table, or replaces its settings there. SAs that exist stay.
+    pub fn admit(&mut self, config: Arc<PeerConfig>) {
+        self.stock(&config);
+        self.credentials.insert(config);
+    }
+
     // --- As either.
+
+    /// Gives a peer other settings, and lets its SAs be. The key and the proposals count from the next negotiation on.
+    ///
+    /// Pairs are known by their selectors: those that `config` lacks are [deleted](Self::delete_pair), the others are
+    /// named from now on by their places in `config`. Does nothing if `config` is of another identity.
+    pub fn set_peer_config(&mut self, now: Instant, peer: PeerId, config: Arc<PeerConfig>) {
+        self.with_peer(now, peer, |peer, context| {
+            if config.remote() == peer.config.remote() {
+                peer.reconfigure(context, config);
+            }
+        });
+    }
 
     /// Deletes the SAs of one pair, tells the peer, and abandons what is being negotiated for it.
     pub fn delete_pair(&mut self, now: Instant, peer: PeerId, pair: PairIndex) {

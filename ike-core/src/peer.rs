@@ -1,6 +1,6 @@
 //! One peer: its phase 1, its ISAKMP SAs, its quick modes and its IPsec SAs.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use core::time::Duration;
 
@@ -152,6 +152,30 @@ impl Peer {
         for spi in spis {
             self.close_sa(context, spi, CloseReason::Requested);
         }
+    }
+
+    /// Works by other settings from now on; SAs of pairs that they still have stay.
+    pub(crate) fn reconfigure(&mut self, context: &mut Context<'_>, config: Arc<PeerConfig>) {
+        let places: BTreeMap<PairIndex, Option<PairIndex>> = self
+            .config
+            .indexed_pairs()
+            .map(|(index, selectors)| (index, config.index_of(selectors)))
+            .collect();
+        let place = |pair: PairIndex| places.get(&pair).copied().flatten();
+        for (&pair, _) in places.iter().filter(|(_, place)| place.is_none()) {
+            self.delete_pair(context, pair);
+        }
+        // What is under way knows its pair by its old place.
+        self.drop_exchanges(context, |exchange| {
+            exchange
+                .pair_in_flight()
+                .is_some_and(|pair| place(pair) != Some(pair))
+        });
+        self.wanted = self.wanted.iter().copied().filter_map(place).collect();
+        for sa in &mut self.sas {
+            sa.pair = place(sa.pair).unwrap_or(sa.pair);
+        }
+        self.config = config;
     }
 
     /// Ends everything, and tells the peer.

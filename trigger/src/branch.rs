@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use esp_core::SealSlot;
 use esp_core::encapsulation::{UdpPayload, classify};
-use ike_core::{Endpoint, PairIndex};
+use ike_core::{Endpoint, PairIndex, PreSharedKey};
 use ntp_core::{NtpTimestamp, Purpose};
 
 use crate::config::{BranchConfig, ProbeMode};
@@ -148,6 +148,24 @@ impl Branch {
             }
         }
         self.settle(now);
+    }
+
+    /// Takes another pre-shared key, which counts from the next negotiation of phase 1 on; what is established stays.
+    /// An empty one is ignored.
+    pub fn use_key(&mut self, now: Instant, key: PreSharedKey) {
+        let now = self.advance(now);
+        let Ok(ike) = self.config.ike.with_psk(key) else {
+            return;
+        };
+        let ike = Arc::new(ike);
+        if let Some(peer) = self.peer {
+            self.endpoint.set_peer_config(now, peer, Arc::clone(&ike));
+            self.settle(now);
+        }
+        self.config = Arc::new(BranchConfig {
+            ike,
+            ..BranchConfig::clone(&self.config)
+        });
     }
 
     /// Says what the wall clock reads at `now`. Only timestamps of probes depend on it.

@@ -137,6 +137,15 @@ pub enum Event {
         /// The peer.
         member: MemberId,
     },
+    /// A branch whose key is [on demand](crate::MemberConfig::with_key_on_demand) has come. Answer with
+    /// [`provide_key`](crate::Hub::provide_key) or [`refuse_key`](crate::Hub::refuse_key), whenever you like;
+    /// nobody else waits meanwhile. It is asked once, however many messages come.
+    KeyWanted {
+        /// Whose key.
+        member: MemberId,
+        /// Where the message came from; nothing proves it.
+        address: SocketAddr,
+    },
     /// The hub's roll has changed: store the entry in place of the one with this identity.
     RollChanged {
         /// What to store.
@@ -179,6 +188,9 @@ pub enum Failure {
     /// Quick mode failed.
     #[error("quick mode: {0}")]
     QuickMode(QuickModeError),
+    /// The branch's key was asked for and did not come.
+    #[error("phase 1: no pre-shared key was given for this branch")]
+    NoKey,
     /// What was negotiated cannot be run: the provider of ESP lacks the algorithm.
     #[error("negotiated SA cannot be used: {0}")]
     Sa(esp_core::SaError),

@@ -1,6 +1,8 @@
 //! The hub: knows its branches by name, waits for them, and proves that it can reach them.
 
+mod change;
 mod ike;
+mod keys;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,6 +18,7 @@ use ike_core::{Endpoint, Identity, PairIndex, StaticCredentials};
 use ntp_core::{NtpTimestamp, Server, ServerConfig};
 use thiserror::Error;
 
+use self::keys::Keys;
 use crate::config::{HubConfig, MemberConfig};
 use crate::data_path::{Arrival, DataPath, Encapsulated, Outlet, Received, Usage};
 use crate::error::{DatagramError, EncapsulateError};
@@ -45,6 +48,7 @@ pub struct Hub {
     credentials: StaticCredentials,
     /// Whether `endpoint` has yet to be given the credentials as they are now.
     credentials_changed: bool,
+    keys: Keys,
     members: BTreeMap<MemberId, Member>,
     by_identity: HashMap<Identity, MemberId>,
     by_peer: HashMap<ike_core::PeerId, MemberId>,
@@ -109,6 +113,7 @@ impl Hub {
             ),
             credentials: StaticCredentials::new(),
             credentials_changed: false,
+            keys: Keys::default(),
             members: BTreeMap::new(),
             by_identity: HashMap::new(),
             by_peer: HashMap::new(),
@@ -137,7 +142,7 @@ impl Hub {
         if self.by_identity.contains_key(&identity) {
             return Err(MemberError::DuplicateIdentity { identity });
         }
-        self.check_pairs(&config)?;
+        self.check_pairs(&config, None)?;
         let id = MemberId(self.next_member);
         self.next_member = self.next_member.wrapping_add(1);
         let pairs = (0_u16..)
@@ -147,9 +152,7 @@ impl Hub {
                     .add_pair(pair.clone(), id, PairIndex::new(index))
             })
             .collect();
-        self.credentials
-            .insert(alloc::sync::Arc::clone(&config.ike));
-        self.credentials_changed = true;
+        self.expect_member(&config);
         self.by_identity.insert(identity, id);
         self.members.insert(
             id,
@@ -164,12 +167,18 @@ impl Hub {
         Ok(id)
     }
 
-    fn check_pairs(&self, config: &MemberConfig) -> Result<(), MemberError> {
+    /// Whether each pair is free, or that of the member that is about to change.
+    fn check_pairs(
+        &self,
+        config: &MemberConfig,
+        changing: Option<MemberId>,
+    ) -> Result<(), MemberError> {
         for pair in &config.pairs {
             let Some(owner) = self
                 .data_path
                 .owner(pair)
                 .and_then(|id| self.data_path.pair(id))
+                .filter(|owner| Some(owner.member) != changing)
             else {
                 continue;
             };
@@ -193,6 +202,10 @@ impl Hub {
         };
         self.credentials.remove(member.config.ike.remote());
         self.credentials_changed = true;
+        self.forget_key(id);
+        let Some(member) = self.members.get(&id) else {
+            return;
+        };
         if let Some(peer) = member.peer {
             self.endpoint.disconnect(now, peer);
             self.settle(now);
@@ -341,6 +354,7 @@ impl Hub {
                 .announce_loss(now, entry.local(), entry.remote(), entry.cookies());
         }
         self.settle(now);
+        self.keys_due(now);
         while let Some(&(at, pair)) = self.wakes.first() {
             if now < at {
                 break;
@@ -369,10 +383,13 @@ impl Hub {
             return Some(self.now);
         }
         let wake = self.wakes.first().map(|&(at, _)| at);
-        [self.endpoint.poll_timeout(), self.roll_call.next(), wake]
-            .into_iter()
-            .flatten()
-            .min()
+        let due = [
+            self.endpoint.poll_timeout(),
+            self.roll_call.next(),
+            self.keys.next(),
+            wake,
+        ];
+        due.into_iter().flatten().min()
     }
 
     /// Tells every branch that the hub leaves.

@@ -1,6 +1,6 @@
 //! Settings of an endpoint as a whole.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use core::fmt::Debug;
 
@@ -21,6 +21,8 @@ pub trait KeyLog: Debug + Send + Sync {
 #[derive(Clone, Debug, Default)]
 pub struct StaticCredentials {
     peers: BTreeMap<Identity, Arc<PeerConfig>>,
+    /// Known, but their keys are elsewhere.
+    asked_for: BTreeSet<Identity>,
 }
 
 impl StaticCredentials {
@@ -35,9 +37,20 @@ impl StaticCredentials {
         self.peers.insert(config.remote().clone(), config)
     }
 
-    /// Removes a peer from the table. SAs that exist stay.
+    /// Has the embedder asked for this peer's settings when it comes
+    /// ([`Event::CredentialsWanted`](crate::Event::CredentialsWanted)), unless the table holds some by then.
+    pub fn ask_for(&mut self, identity: Identity) {
+        self.asked_for.insert(identity);
+    }
+
+    /// Removes a peer from the table, however it was known. SAs that exist stay.
     pub fn remove(&mut self, identity: &Identity) -> Option<Arc<PeerConfig>> {
+        self.asked_for.remove(identity);
         self.peers.remove(identity)
+    }
+
+    pub(crate) fn asks_for(&self, identity: &Identity) -> bool {
+        self.asked_for.contains(identity)
     }
 
     /// The settings for an identity.
@@ -73,6 +86,7 @@ impl FromIterator<Arc<PeerConfig>> for StaticCredentials {
                 .into_iter()
                 .map(|config| (config.remote().clone(), config))
                 .collect(),
+            asked_for: BTreeSet::new(),
         }
     }
 }
@@ -255,7 +269,7 @@ impl EndpointConfigBuilder {
         self
     }
 
-    /// Whether an identity that the static table lacks raises [`Event::CredentialsWanted`](crate::Event::CredentialsWanted).
+    /// Whether every identity that the static table lacks raises [`Event::CredentialsWanted`](crate::Event::CredentialsWanted).
     /// Default: no, the message is dropped and counted.
     pub fn ask_for_credentials(mut self, ask: bool) -> Self {
         self.0.ask_for_credentials = ask;

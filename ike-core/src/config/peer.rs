@@ -209,6 +209,28 @@ impl PeerConfig {
         self.pairs.get(index.index())
     }
 
+    /// The same settings with another key, as a key store has just given it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::EmptyPreSharedKey`].
+    pub fn with_psk(&self, psk: PreSharedKey) -> Result<Self, ConfigError> {
+        if psk.is_empty() {
+            return Err(ConfigError::EmptyPreSharedKey);
+        }
+        Ok(Self {
+            psk,
+            ..self.clone()
+        })
+    }
+
+    /// The pair with these selectors.
+    pub(crate) fn index_of(&self, selectors: &SelectorPair) -> Option<PairIndex> {
+        self.indexed_pairs()
+            .find(|(_, pair)| *pair == selectors)
+            .map(|(index, _)| index)
+    }
+
     /// Every pair with its index.
     pub(crate) fn indexed_pairs(&self) -> impl Iterator<Item = (PairIndex, &SelectorPair)> {
         (0..=u16::MAX).map(PairIndex).zip(&self.pairs)

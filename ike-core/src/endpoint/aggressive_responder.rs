@@ -78,7 +78,7 @@ impl Endpoint {
         contents: &[u8],
         path: Path,
     ) -> Result<(), DatagramError> {
-        if !self.config.asks_for_credentials() {
+        if !self.config.asks_for_credentials() && !self.credentials.asks_for(&identity) {
             return Err(DatagramError::UnknownIdentity);
         }
         if self
@@ -267,8 +267,10 @@ impl Endpoint {
             // The embedder may have removed it since message 1.
             Some(id) if !self.peers.contains_key(&id) => return Err(DatagramError::UnknownCookies),
             Some(id) => id,
-            None => self.responder_peer(identity, &config, path),
+            None => self.responder_peer(identity.clone(), &config, path),
         };
+        // The embedder may have changed its settings since message 1.
+        let config = self.credentials.get(&identity).map_or(config, Arc::clone);
         self.with_peer(self.now, id, |peer, context| {
             if peer.role == Role::Responder {
                 peer.config = config;

@@ -226,6 +226,99 @@ fn credentials_are_asked_for_and_the_exchange_goes_on() {
 }
 
 #[test]
+fn a_table_can_ask_for_one_identity_and_drop_the_others() {
+    let mut world = World::new();
+    let mut table = ike_core::StaticCredentials::new();
+    table.ask_for(name("somebody-else"));
+    world.hub.set_credentials(table.clone());
+    world.acquire_all();
+    world.run_for(ms(30));
+    assert!(world.events.is_empty(), "{}", world.story());
+
+    table.ask_for(name("branch1"));
+    world.hub.set_credentials(table);
+    world.run_for(secs(3));
+    assert!(
+        matches!(&world.events[0].2, Event::CredentialsWanted { .. }),
+        "{}",
+        world.story()
+    );
+    // Who is admitted meanwhile needs no answer: its next message finds the table.
+    world
+        .hub
+        .admit(std::sync::Arc::new(hub_config().build().unwrap()));
+    world.run_for(secs(10));
+    world.assert_agreement(3);
+}
+
+#[test]
+fn other_settings_leave_the_sas_of_pairs_that_stay() {
+    let mut world = World::new().up();
+    let (hub_peer, pairs) = {
+        let config = hub_config().build().unwrap();
+        let peer = world
+            .events
+            .iter()
+            .find_map(|(_, side, event)| match event {
+                Event::Established { peer, .. } if *side == Side::Hub => Some(*peer),
+                _ => None,
+            });
+        (peer.unwrap(), config.pairs().to_vec())
+    };
+    let before = world.current(Side::Hub);
+    // The first goes, the others change places.
+    let config = hub_config()
+        .pairs(vec![pairs[2], pairs[1]])
+        .build()
+        .unwrap();
+    let config = config
+        .with_psk(ike_core::PreSharedKey::new(
+            b"another key, for the next time",
+        ))
+        .unwrap();
+    world
+        .hub
+        .set_peer_config(world.now, hub_peer, std::sync::Arc::new(config));
+    world.run_for(secs(1));
+    assert_eq!(
+        world.count(Side::Branch, |event| matches!(
+            event,
+            Event::SaClosed { .. }
+        )),
+        1
+    );
+    assert_eq!(
+        world.count(Side::Branch, |event| matches!(
+            event,
+            Event::Disconnected { .. }
+        )),
+        0,
+        "{}",
+        world.story()
+    );
+    assert_eq!(world.current(Side::Branch).len(), 2);
+    let old = |pair| before[&ike_core::PairIndex::new(pair)];
+    let still = world.sas(Side::Hub);
+    let by_pair: Vec<_> = still.values().map(|sa| (sa.pair, sa.inbound_spi)).collect();
+    assert_eq!(by_pair.len(), 2, "{by_pair:?} {:?} {:?}", old(1), old(2));
+
+    // A pair that was asked for again is known by its new place.
+    let first = ike_core::PairIndex::new(0);
+    world.hub.delete_pair(world.now, hub_peer, first);
+    world.run_for(secs(1));
+    world
+        .branch
+        .acquire(world.now, world.peer, ike_core::PairIndex::new(2))
+        .unwrap();
+    world.run_for(secs(1));
+    assert!(
+        world.current(Side::Hub).contains_key(&first),
+        "{}",
+        world.story()
+    );
+}
+
+#[test]
 fn the_shard_is_in_every_cookie_and_spi() {
     let mut world = World::new();
     let config = ike_core::EndpointConfig::builder(provider(7))

@@ -6,7 +6,7 @@ use core::net::IpAddr;
 
 use esp_core::WindowSize;
 use ike_core::config::PeerConfigBuilder;
-use ike_core::{EndpointConfig, PeerConfig};
+use ike_core::{EndpointConfig, Identity, PeerConfig};
 
 use super::{ConfigError, CryptoProvider, EspKeyLog, PairConfig, Timing, selector_pairs};
 
@@ -94,6 +94,8 @@ impl HubConfigBuilder {
 pub struct MemberConfig {
     pub(crate) ike: Arc<PeerConfig>,
     pub(crate) pairs: Vec<PairConfig>,
+    /// Whether the key in `ike` is none, and the right one is asked for.
+    pub(crate) key_on_demand: bool,
 }
 
 impl MemberConfig {
@@ -109,7 +111,22 @@ impl MemberConfig {
         Ok(Self {
             ike: Arc::new(ike),
             pairs,
+            key_on_demand: false,
         })
+    }
+
+    /// The key is asked for when the branch comes ([`Event::KeyWanted`](crate::Event::KeyWanted)); that of the settings
+    /// of IKE is never used.
+    #[must_use]
+    pub fn with_key_on_demand(mut self) -> Self {
+        self.key_on_demand = true;
+        self
+    }
+
+    /// Who the branch is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        self.ike.remote()
     }
 
     /// The branch's pairs.

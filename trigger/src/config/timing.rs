@@ -95,6 +95,10 @@ pub struct Timing {
     pub roll_call_round: Duration,
     /// How often a hub calls each branch after its restart. Default: 5.
     pub roll_call_rounds: u32,
+    /// How long the embedder may look for a branch's key. Default: 10 s.
+    pub key_patience: Duration,
+    /// After a key that did not come, the least time until it is asked for again. Default: 5 s.
+    pub key_retry: Duration,
 }
 
 impl Default for Timing {
@@ -132,6 +136,8 @@ impl Default for Timing {
             roll_call_spacing: Duration::from_millis(1),
             roll_call_round: Duration::from_secs(2),
             roll_call_rounds: 5,
+            key_patience: Duration::from_secs(10),
+            key_retry: Duration::from_secs(5),
         }
     }
 }

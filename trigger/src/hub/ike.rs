@@ -27,6 +27,7 @@ impl Hub {
                 let entry = RollEntry::new(identity, local, remote, cookies);
                 let legacy = proposal.is_legacy();
                 self.established(
+                    now,
                     peer,
                     entry,
                     Arrangement {
@@ -75,12 +76,25 @@ impl Hub {
                     self.event(Event::Hint { member });
                 }
             }
-            ike_core::Event::CredentialsWanted { .. } | ike_core::Event::Alive { .. } | _ => {}
+            ike_core::Event::CredentialsWanted {
+                request,
+                identity,
+                source,
+            } => self.credentials_wanted(now, request, &identity, source),
+            ike_core::Event::Alive { .. } | _ => {}
         }
     }
 
-    fn established(&mut self, peer: ike_core::PeerId, entry: RollEntry, arrangement: Arrangement) {
+    fn established(
+        &mut self,
+        now: Instant,
+        peer: ike_core::PeerId,
+        entry: RollEntry,
+        arrangement: Arrangement,
+    ) {
         let Some(&id) = self.by_identity.get(entry.identity()) else {
+            // It was removed while its messages were on their way.
+            self.endpoint.disconnect(now, peer);
             return;
         };
         let Some(member) = self.members.get_mut(&id) else {

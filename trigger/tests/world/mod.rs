@@ -120,10 +120,14 @@ impl Default for Settings {
 }
 
 fn peer(settings: &Settings, local: &str, remote: &str) -> PeerConfigBuilder {
+    peer_with(settings, local, remote, PRE_SHARED_KEY)
+}
+
+fn peer_with(settings: &Settings, local: &str, remote: &str, key: &[u8]) -> PeerConfigBuilder {
     PeerConfig::builder(
         local.parse().unwrap(),
         remote.parse().unwrap(),
-        PreSharedKey::new(PRE_SHARED_KEY),
+        PreSharedKey::new(key),
     )
     .ike_proposals(vec!["aes128-sha256-curve25519".parse().unwrap()])
     .esp_proposals(vec![settings.esp.parse().unwrap()])
@@ -167,15 +171,19 @@ pub fn hub(settings: &Settings, seed: u64, roll: Vec<RollEntry>, now: Instant) -
         .timing(settings.timing.clone())
         .build();
     let mut hub = Hub::new(config, roll, now, wall());
-    let pairs = PAIRS
-        .iter()
-        .map(|(name, local, remote, ..)| {
-            PairConfig::new(name, remote.parse().unwrap(), local.parse().unwrap())
-        })
-        .collect();
-    hub.add_member(MemberConfig::new(peer(settings, "hub", "branch1"), pairs).unwrap())
+    hub.add_member(member(settings, PRE_SHARED_KEY, &[0, 1, 2]))
         .unwrap();
     hub
+}
+
+/// The branch as its hub knows it, with some of the pairs.
+pub fn member(settings: &Settings, key: &[u8], pairs: &[usize]) -> MemberConfig {
+    let pairs = pairs.iter().map(|&index| {
+        let (name, local, remote, ..) = PAIRS[index];
+        PairConfig::new(name, remote.parse().unwrap(), local.parse().unwrap())
+    });
+    let peer = peer_with(settings, "hub", "branch1", key);
+    MemberConfig::new(peer, pairs.collect()).unwrap()
 }
 
 /// Either end, with what is inside of it.
@@ -211,6 +219,13 @@ impl Site {
     }
 
     pub fn hub(&self) -> &Hub {
+        match self {
+            Self::Hub(hub, ..) => hub,
+            Self::Branch(..) => panic!("a branch"),
+        }
+    }
+
+    pub fn hub_mut(&mut self) -> &mut Hub {
         match self {
             Self::Hub(hub, ..) => hub,
             Self::Branch(..) => panic!("a branch"),
