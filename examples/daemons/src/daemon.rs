@@ -28,7 +28,7 @@ use crate::machine::Machine;
 use crate::names::Names;
 use crate::role::Role;
 use crate::service::Service;
-use crate::settings::{GatewaySettings, Report, SettingsError};
+use crate::settings::{GatewaySettings, Report, RouteSettings, SettingsError};
 use crate::signals::Signals;
 use crate::snapshot::{self, IoDrops, Snapshot};
 use crate::status::Status;
@@ -125,7 +125,11 @@ pub fn run(role: Role, config: &Path, log: LogFormat) -> Result<(), RunError> {
 }
 
 impl Outside {
-    fn open(gateway: &GatewaySettings, owner: Role) -> Result<Self, SystemError> {
+    fn open(
+        gateway: &GatewaySettings,
+        routes: RouteSettings,
+        owner: Role,
+    ) -> Result<Self, SystemError> {
         let key_log = match &gateway.key_log {
             Some(directory) => {
                 warn!(directory = %directory.display(), "writing every key: who reads them can read all traffic");
@@ -143,7 +147,7 @@ impl Outside {
         warn_without_forwarding();
         let outer = OuterSockets::open(gateway)?;
         let tun = Tun::open(&gateway.tun)?;
-        let routes = Routes::open(owner, tun.index(), &gateway.tun.addresses)?;
+        let routes = Routes::open(owner, routes, tun.index(), &gateway.tun.addresses)?;
         Ok(Self {
             key_log,
             outer,
@@ -297,6 +301,7 @@ impl Daemon {
         }
         while let Some(event) = self.machine.poll_event() {
             self.names.log(&event);
+            self.route(&event);
             self.service
                 .publish(|| self.names.fact(clock::wall(), &event));
             if let Event::RollChanged { entry } = &event {
@@ -305,6 +310,23 @@ impl Daemon {
             if let Event::HubChanged { address } = event {
                 self.role.use_hub(address.ip());
             }
+        }
+    }
+
+    /// A route leads where a pair is proved up.
+    fn route(&mut self, event: &Event) {
+        match event {
+            Event::PairUp { pair, .. } => {
+                if let Some((local, remote)) = self.names.subnets(*pair) {
+                    self.routes.prove(local, remote);
+                }
+            }
+            Event::PairDown { pair, .. } => {
+                if let Some((local, remote)) = self.names.subnets(*pair) {
+                    self.routes.disprove(local, remote);
+                }
+            }
+            _ => {}
         }
     }
 

@@ -8,6 +8,7 @@ mod outer;
 mod outgoing;
 #[cfg(test)]
 mod packets;
+mod reach;
 mod routes;
 mod rtnetlink;
 mod train;

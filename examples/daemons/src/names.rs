@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use ipnet::IpNet;
 use tracing::{info, warn};
 use trigger::{Event, MemberId, PairId};
 
@@ -226,6 +227,12 @@ impl Names {
             }
             _ => {}
         }
+    }
+
+    /// The subnets of a pair, on this side and on the peer's.
+    pub(crate) fn subnets(&self, id: PairId) -> Option<(IpNet, IpNet)> {
+        let (_, pair) = self.pairs.get(&id)?;
+        Some((pair.local.parse().ok()?, pair.remote.parse().ok()?))
     }
 
     fn member(&self, id: MemberId) -> &str {

@@ -8,6 +8,7 @@ mod gateway;
 mod hub;
 mod key;
 mod pair;
+mod routes;
 mod section;
 mod tun;
 mod value;
@@ -23,6 +24,7 @@ pub use self::diagnostic::{Diagnostic, Report, Severity};
 pub use self::gateway::GatewaySettings;
 pub use self::hub::{BranchEntry, HubSettings};
 pub use self::pair::{PairSettings, TriggerSettings};
+pub use self::routes::{RouteSettings, RouteWhen};
 pub use self::tun::TunSettings;
 
 use self::diagnostic::Findings;
@@ -184,6 +186,7 @@ fn home(name: &str) -> Option<&'static str> {
         | "allow_weak_psk" | "key_log" => Some(""),
         "addresses" | "mtu" => Some("`[tun]`"),
         "serve" => Some("`[ntp]`"),
+        "install" | "metric" | "table" | "when" => Some("`[routes]`"),
         "local" | "remote" | "trigger" => Some("`[[pair]]` or `[[branch.pair]]`"),
         "psk" | "psk_file" => Some("the peer it belongs to"),
         _ => None,

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use daemons::role::Role;
 use daemons::settings::{
-    BranchSettings, Diagnostic, HubSettings, Report, SettingsError, Severity, control_path,
+    BranchSettings, Diagnostic, HubSettings, Report, RouteWhen, SettingsError, Severity,
+    control_path,
 };
 
 const STRONG: &str = "8f0c2d5e7b1a49638e5d0f7c2b9a4e6d13570acfbd2468e0f1c3a5978642bdfe";
@@ -745,6 +746,49 @@ fn the_tun_is_checked() {
         "at least 1280",
         "mtu = 1280",
     );
+}
+
+#[test]
+fn the_routes_are_checked() {
+    let routes = |text: &str| {
+        let text = changed(HUB, "[ntp]", &format!("[routes]\n{text}\n[ntp]"));
+        HubSettings::parse(file(), &text).map(|accepted| accepted.settings.routes)
+    };
+    let defaults = routes("").unwrap();
+    assert_eq!(
+        (
+            defaults.install,
+            defaults.when,
+            defaults.metric,
+            defaults.table
+        ),
+        (true, RouteWhen::Proved, 10, 254)
+    );
+    let chosen =
+        routes("install = false\nwhen = \"always\"\nmetric = 0x64\ntable = 100000").unwrap();
+    assert_eq!(
+        (chosen.install, chosen.when, chosen.metric, chosen.table),
+        (false, RouteWhen::Always, 100, 100_000)
+    );
+    let refused = |text: &str, key, message, remedy| {
+        only_error(&routes(text).unwrap_err(), 16, key, message, remedy);
+    };
+    refused(
+        "when = \"prooved\"",
+        "routes.when",
+        "not known here",
+        "did you mean \"proved\"?",
+    );
+    refused(
+        "metric = 16777216",
+        "routes.metric",
+        "not within 1 to 16777215",
+        "metric = 10",
+    );
+    refused("table = 255", "routes.table", "the kernel's own", "254");
+    refused("metrics = 3", "routes.metrics", "unknown key", "`metric`");
+    let misplaced = hub_report(&changed(HUB, "dpd_delay", "table = 7\ndpd_delay"));
+    only_error(&misplaced, 7, "table", "unknown key", "`[routes]`");
 }
 
 #[test]

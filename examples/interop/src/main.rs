@@ -8,6 +8,7 @@ mod charon_keys;
 mod chrony;
 mod clock;
 mod drops;
+mod frr;
 mod lab;
 mod matrix;
 mod namespace;
@@ -19,6 +20,7 @@ mod recovery;
 mod rekey;
 mod runner;
 mod settings;
+mod several_hubs;
 mod site;
 mod stream;
 mod strongswan;
@@ -76,6 +78,7 @@ impl Selection {
         cases.extend(matrix::own_cases());
         // The long ones first, so that no job is idle at the end.
         cases.extend(rekey::cases());
+        cases.extend(several_hubs::cases());
         cases.extend(recovery::cases());
         cases.extend(page::cases());
         cases.extend(matrix::cases());
@@ -228,8 +231,18 @@ fn check_machine(binaries: &Path) -> Result<()> {
     }
     strongswan::installed()?;
     for program in [
-        "ip", "nft", "ethtool", "ping", "swanctl", "chronyd", "tcpdump", "tshark", "setpriv",
-        "timeout", "sysctl",
+        "ip",
+        "nft",
+        "ethtool",
+        "ping",
+        "swanctl",
+        "chronyd",
+        "tcpdump",
+        "tshark",
+        "setpriv",
+        "timeout",
+        "sysctl",
+        "/usr/lib/frr/bgpd",
     ] {
         let found = process::run(
             process::BRIEF,

@@ -9,13 +9,14 @@ use rustix::process::Signal;
 
 use crate::clock;
 use crate::lab::{Lab, PAIRS, Pair, Role};
+use crate::namespace::Namespace;
 use crate::process::{BRIEF, Running};
 
 /// Between the packets of a stream.
 pub const STREAM_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A stream that nobody ends, ends.
-const STREAM_LIMIT_SECONDS: &str = "900";
+/// A stream that nobody ends, ends after a quarter of an hour. A limit of time would end it at the first error as well.
+const STREAM_LIMIT: &str = "18000";
 
 /// Source and target of a ping that `from` sends through a pair.
 fn ends(pair: &Pair, from: Role) -> (&'static str, &'static str) {
@@ -83,17 +84,30 @@ impl Stream {
     ///
     /// When `ping` cannot be started.
     pub fn start(lab: &Lab, from: Role, pair: &Pair, directory: &Path) -> Result<Self> {
-        let (source, target) = ends(pair, from);
         let name = format!("ping-{}-{}", from.label(), pair.name);
+        Self::between(lab.end(from), name, ends(pair, from), directory)
+    }
+
+    /// Starts to ping from an address of a namespace to another address.
+    ///
+    /// # Errors
+    ///
+    /// When `ping` cannot be started.
+    pub fn between(
+        namespace: &Namespace,
+        name: String,
+        (source, target): (&str, &str),
+        directory: &Path,
+    ) -> Result<Self> {
         let interval = format!("{:.3}", STREAM_INTERVAL.as_secs_f64());
-        let running = lab.end(from).start(
+        let running = namespace.start(
             &name,
             &[
                 "ping",
                 "-n",
                 "-D",
-                "-w",
-                STREAM_LIMIT_SECONDS,
+                "-c",
+                STREAM_LIMIT,
                 "-i",
                 &interval,
                 "-I",
@@ -128,6 +142,15 @@ impl Stream {
         Ok(answers(&self.running.log()?)
             .map(|answer| answer.at)
             .find(|&at| unix_seconds < at))
+    }
+
+    /// How many pings between two moments had no answer, by their own account: gaps in what was answered.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be read.
+    pub fn lost_between(&self, from: f64, to: f64) -> Result<usize> {
+        Ok(gaps(&self.running.log()?, from, to))
     }
 
     /// Stops and counts.
@@ -197,6 +220,22 @@ fn answers(log: &str) -> impl Iterator<Item = Answer> {
     })
 }
 
+/// Pings missing between the first and the last answer of a span of time, and one for each end of it that nothing answered.
+fn gaps(log: &str, from: f64, to: f64) -> usize {
+    let slack = 20.0 * STREAM_INTERVAL.as_secs_f64();
+    let within: Vec<Answer> = answers(log)
+        .filter(|answer| from <= answer.at && answer.at <= to)
+        .collect();
+    let (Some(first), Some(last)) = (within.first(), within.last()) else {
+        return 2;
+    };
+    let answered = u64::try_from(within.len()).unwrap_or(u64::MAX);
+    let missing = (last.sequence + 1).saturating_sub(first.sequence + answered);
+    usize::try_from(missing).unwrap_or(usize::MAX)
+        + usize::from(from + slack < first.at)
+        + usize::from(last.at + slack < to)
+}
+
 fn tally(log: &str) -> Option<Tally> {
     let summary = log
         .lines()
@@ -234,6 +273,14 @@ PING 10.61.1.1 (10.61.1.1) from 10.61.3.26 : 56(84) bytes of data.
                 lost: vec![2]
             })
         );
+    }
+
+    #[test]
+    fn pings_missing_from_a_span_are_counted() {
+        assert_eq!(gaps(LOG, 1_700_000_000.0, 1_700_000_000.3), 1);
+        assert_eq!(gaps(LOG, 1_700_000_000.0, 1_700_000_000.1), 0);
+        assert_eq!(gaps(LOG, 1_700_000_000.0, 1_700_000_009.0), 2);
+        assert_eq!(gaps(LOG, 1_700_000_001.0, 1_700_000_009.0), 2);
     }
 
     #[test]

@@ -49,6 +49,11 @@ impl Site {
         self.sockets.with_extension(role.label())
     }
 
+    /// A short path for something else of this case.
+    pub fn short(&self, name: &str) -> PathBuf {
+        self.sockets.with_extension(name)
+    }
+
     /// Where our daemons are.
     pub fn binaries(&self) -> &Path {
         &self.binaries

@@ -14,7 +14,7 @@ use crate::io::{LinkWatch, PathChange, Routes};
 use crate::key_log::WiresharkKeyLog;
 use crate::machine::Machine;
 use crate::role::Role;
-use crate::settings::{Accepted, BranchSettings, GatewaySettings};
+use crate::settings::{Accepted, BranchSettings, GatewaySettings, RouteSettings};
 use crate::{assemble, clock};
 
 /// How often the link is looked at although nothing was announced: announcements can be lost.
@@ -38,7 +38,7 @@ pub(super) struct BranchRole {
 pub(super) fn start(config: &Path) -> Result<Daemon, RunError> {
     let Accepted { settings, report } = BranchSettings::load(config)?;
     show(&report);
-    let mut outside = Outside::open(&settings.gateway, Role::Branch)?;
+    let mut outside = Outside::open(&settings.gateway, RouteSettings::always(), Role::Branch)?;
     outside.routes.follow(settings.pairs.iter())?;
     let links = LinkWatch::open(outside.tun.index())?;
     let machine_config = Arc::new(assemble::branch(&settings, outside.key_log.as_ref())?);

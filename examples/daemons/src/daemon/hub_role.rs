@@ -30,7 +30,7 @@ pub(super) struct HubRole {
 pub(super) fn start(config: &Path) -> Result<Daemon, RunError> {
     let Accepted { settings, report } = HubSettings::load(config)?;
     show(&report);
-    let mut outside = Outside::open(&settings.gateway, Role::Hub)?;
+    let mut outside = Outside::open(&settings.gateway, settings.routes, Role::Hub)?;
     outside.routes.follow(pairs(&settings))?;
     let links = LinkWatch::open(outside.tun.index())?;
     let (roll, entries) = Roll::open(&settings.roll)?;
@@ -104,7 +104,10 @@ impl HubRole {
         for branch in &settings.branches {
             assemble::member(&self.settings.gateway, branch)?;
         }
-        warn_about_restart(&self.settings.gateway, &settings.gateway);
+        warn_about_restart(
+            (&self.settings.gateway, self.settings.routes),
+            (&settings.gateway, settings.routes),
+        );
         let branches = settings.branches.clone();
         let old = by_identity(&self.settings.branches);
         let new = by_identity(&branches);

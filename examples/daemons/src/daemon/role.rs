@@ -116,7 +116,7 @@ impl RoleState {
 }
 
 /// Says which settings wait for a restart.
-pub(super) fn warn_about_restart(old: &GatewaySettings, new: &GatewaySettings) {
+pub(super) fn warn_about_restart<T: PartialEq>(old: T, new: T) {
     if old != new {
         tracing::warn!(
             "settings of the daemon itself have changed: those take effect at its next start"

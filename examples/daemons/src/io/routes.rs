@@ -5,6 +5,10 @@
 //! route that refuses, of the worst metric: should the daemon die, the TUN and its routes go with it,
 //! and what was meant for the tunnel is answered with "unreachable" until the daemon is back.
 //! An orderly end removes both.
+//!
+//! Where other routers are to be told which hub reaches which branch, that first route only waits, of
+//! a metric worse than anything a routing daemon learns; while a pair to the subnet is proved up, a
+//! second one of the metric in the settings stands before it, and that is the one to tell others of.
 
 use core::net::IpAddr;
 use std::collections::BTreeMap;
@@ -14,9 +18,10 @@ use ipnet::IpNet;
 use tracing::{info, warn};
 
 use super::SystemError;
+use super::reach::Reach;
 use super::rtnetlink::{Existing, Route, Rtnetlink};
 use crate::role::Role;
-use crate::settings::PairSettings;
+use crate::settings::{PairSettings, RouteSettings, RouteWhen};
 
 /// The protocol number that marks the routes, among those that nobody has been given. Each daemon
 /// removes only what an earlier run of its own kind left.
@@ -27,8 +32,11 @@ const fn protocol(owner: Role) -> u8 {
     }
 }
 
-/// Metric of the routes into the TUN: better than what a routing daemon or DHCP sets.
-const METRIC: u32 = 10;
+/// The protocol number of a route that is there because a pair is proved up.
+const PROVED_PROTOCOL: u8 = 180;
+/// Metric of the route that waits for a pair: FRR takes the highest octet for a distance, and so
+/// prefers to it whatever a neighbour says.
+const WAITING_METRIC: u32 = 254 << 24;
 /// Metric of the routes that refuse: worse than anything.
 const REFUSING_METRIC: u32 = u32::MAX - 1;
 
@@ -36,9 +44,12 @@ const REFUSING_METRIC: u32 = u32::MAX - 1;
 pub struct Routes {
     netlink: Rtnetlink,
     owner: Role,
+    settings: RouteSettings,
     tun: u32,
     /// Each remote subnet with the source address of its route.
     installed: BTreeMap<IpNet, Option<IpAddr>>,
+    /// What is proved up.
+    reach: Reach,
     /// What an earlier run left that did not end orderly.
     stale: Vec<Route>,
 }
@@ -49,12 +60,23 @@ impl Routes {
     /// # Errors
     ///
     /// [`SystemError`] says what to do.
-    pub fn open(owner: Role, tun: u32, addresses: &[IpNet]) -> Result<Self, SystemError> {
+    pub fn open(
+        owner: Role,
+        settings: RouteSettings,
+        tun: u32,
+        addresses: &[IpNet],
+    ) -> Result<Self, SystemError> {
         let refused = |error| {
             SystemError::privileged("reach the routing tables", error, "check the system's log")
         };
         let mut netlink = Rtnetlink::open().map_err(refused)?;
-        let stale = netlink.refusing_routes(protocol(owner)).map_err(refused)?;
+        let protocols: &[u8] = match owner {
+            Role::Hub => &[protocol(Role::Hub), PROVED_PROTOCOL],
+            Role::Branch => &[protocol(Role::Branch)],
+        };
+        let mut stale = netlink.routes_of(protocols).map_err(refused)?;
+        // Routes through a TUN that is another daemon's are that daemon's.
+        stale.retain(|route| route.interface.is_none_or(|interface| interface == tun));
         for address in addresses {
             netlink.add_address(tun, *address).map_err(|error| {
                 let action = format!("give the TUN device the address {address}");
@@ -64,8 +86,10 @@ impl Routes {
         Ok(Self {
             netlink,
             owner,
+            settings,
             tun,
             installed: BTreeMap::new(),
+            reach: Reach::default(),
             stale,
         })
     }
@@ -81,7 +105,11 @@ impl Routes {
         pairs: impl Iterator<Item = &'p PairSettings>,
     ) -> Result<(), SystemError> {
         let own = self.netlink.addresses().unwrap_or_default();
-        let wanted = wanted_routes(pairs, &own);
+        let wanted = if self.settings.install {
+            wanted_routes(pairs, &own)
+        } else {
+            BTreeMap::new()
+        };
         let superfluous: Vec<_> = self
             .installed
             .keys()
@@ -104,15 +132,39 @@ impl Routes {
         addresses.into_iter().map(|(_, address)| address).collect()
     }
 
+    /// A pair is up, and others may be told of it.
+    pub fn prove(&mut self, local: IpNet, remote: IpNet) {
+        if self.reach.prove(local, remote)
+            && let Some(&source) = self.installed.get(&remote)
+        {
+            self.tell(remote, source, Existing::Refuse);
+        }
+    }
+
+    /// A pair is down; its subnet may still be reached through another one.
+    pub fn disprove(&mut self, local: IpNet, remote: IpNet) {
+        if self.reach.disprove(local, remote)
+            && self.settings.when == RouteWhen::Proved
+            && let Some(&source) = self.installed.get(&remote)
+        {
+            let route = self.proved(remote, source);
+            self.withdraw(&route);
+        }
+    }
+
     /// What an earlier run left goes only now that nothing can leak for want of it.
     fn remove_stale(&mut self) {
         for stale in core::mem::take(&mut self.stale) {
-            if self.installed.contains_key(&stale.destination) {
-                continue;
-            }
-            info!(destination = %stale.destination, "removing a route that an earlier run left");
-            if let Err(error) = self.netlink.remove_route(&stale) {
-                warn!(destination = %stale.destination, %error, "cannot remove a route");
+            let wanted = self
+                .installed
+                .get(&stale.destination)
+                .is_some_and(|&source| {
+                    stale == self.refusing(stale.destination)
+                        || stale == self.through_tun(stale.destination, source)
+                });
+            if !wanted {
+                info!(destination = %stale.destination, "removing a route that an earlier run left");
+                self.withdraw(&stale);
             }
         }
     }
@@ -121,8 +173,10 @@ impl Routes {
         if self.installed.get(&destination) == Some(&source) {
             return Ok(());
         }
+        let route = self.through_tun(destination, source);
         let known = self.installed.contains_key(&destination);
-        let existing = if known {
+        let left = |stale: &Route| stale.is_in_place_of(&route);
+        let existing = if known || self.stale.iter().any(left) {
             Existing::Replace
         } else {
             Existing::Refuse
@@ -139,45 +193,84 @@ impl Routes {
                 .map_err(refused)?;
         }
         self.installed.insert(destination, source);
-        let added = self
-            .netlink
-            .add_route(&self.through_tun(destination, source), existing);
-        added.map_err(|error| {
+        self.netlink.add_route(&route, existing).map_err(|error| {
             self.remove(destination);
             refused(error)
-        })
+        })?;
+        if known && self.reach.contains(destination) {
+            self.tell(destination, source, Existing::Replace);
+        }
+        Ok(())
+    }
+
+    /// Puts the route before the one that waits.
+    fn tell(&mut self, destination: IpNet, source: Option<IpAddr>, existing: Existing) {
+        if self.settings.when != RouteWhen::Proved {
+            return;
+        }
+        let route = self.proved(destination, source);
+        if let Err(error) = self.netlink.add_route(&route, existing) {
+            let metric = self.settings.metric;
+            warn!(
+                %destination, metric, %error,
+                "others cannot be told of this subnet: `ip route` shows what is in the way; remove that, or set another [routes] metric"
+            );
+        }
     }
 
     fn remove(&mut self, destination: IpNet) {
         let source = self.installed.remove(&destination).flatten();
-        for route in [
+        let told = self.settings.when == RouteWhen::Proved && self.reach.contains(destination);
+        let proved = told.then(|| self.proved(destination, source));
+        self.reach.forget(destination);
+        let others = [
             self.through_tun(destination, source),
             self.refusing(destination),
-        ] {
-            if let Err(error) = self.netlink.remove_route(&route) {
-                warn!(%destination, %error, "cannot remove a route");
-            }
+        ];
+        for route in proved.into_iter().chain(others) {
+            self.withdraw(&route);
         }
     }
 
+    fn withdraw(&mut self, route: &Route) {
+        if let Err(error) = self.netlink.remove_route(route) {
+            warn!(destination = %route.destination, %error, "cannot remove a route");
+        }
+    }
+
+    /// The route that is there whether a pair is up or not.
     fn through_tun(&self, destination: IpNet, source: Option<IpAddr>) -> Route {
+        let metric = match self.settings.when {
+            RouteWhen::Proved => WAITING_METRIC,
+            RouteWhen::Always => self.settings.metric,
+        };
         Route {
             destination,
             interface: Some(self.tun),
             source,
-            metric: METRIC,
+            metric,
+            table: self.settings.table,
             protocol: protocol(self.owner),
         }
     }
 
+    /// The route that is there while a pair is proved up.
+    fn proved(&self, destination: IpNet, source: Option<IpAddr>) -> Route {
+        Route {
+            metric: self.settings.metric,
+            protocol: PROVED_PROTOCOL,
+            ..self.through_tun(destination, source)
+        }
+    }
+
     fn refusing(&self, destination: IpNet) -> Route {
-        let protocol = protocol(self.owner);
         Route {
             destination,
             interface: None,
             source: None,
             metric: REFUSING_METRIC,
-            protocol,
+            table: self.settings.table,
+            protocol: protocol(self.owner),
         }
     }
 }

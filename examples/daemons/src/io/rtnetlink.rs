@@ -32,7 +32,16 @@ pub(super) struct Route {
     /// The own address that connections of this machine take.
     pub(super) source: Option<IpAddr>,
     pub(super) metric: u32,
+    pub(super) table: u32,
     pub(super) protocol: u8,
+}
+
+impl Route {
+    /// Whether the kernel takes both for the same one, which may be replaced but not be there twice.
+    pub(super) fn is_in_place_of(&self, other: &Self) -> bool {
+        let key = |route: &Self| (route.destination, route.metric, route.table);
+        key(self) == key(other)
+    }
 }
 
 /// How the kernel would reach an address.
@@ -136,8 +145,8 @@ impl Rtnetlink {
         }
     }
 
-    /// The routes of this protocol number that refuse, as an earlier run may have left them.
-    pub(super) fn refusing_routes(&mut self, protocol: u8) -> io::Result<Vec<Route>> {
+    /// The routes of these protocol numbers, as an earlier run may have left them.
+    pub(super) fn routes_of(&mut self, protocols: &[u8]) -> io::Result<Vec<Route>> {
         let mut routes = Vec::new();
         for family in [AddressFamily::Inet, AddressFamily::Inet6] {
             let mut message = RouteMessage::default();
@@ -150,7 +159,8 @@ impl Rtnetlink {
             routes.extend(
                 replies
                     .into_iter()
-                    .filter_map(|reply| refusing_route(reply, protocol)),
+                    .filter_map(listed_route)
+                    .filter(|route| protocols.contains(&route.protocol)),
             );
         }
         Ok(routes)
@@ -252,7 +262,8 @@ fn route_message(route: &Route) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = family(route.destination.addr());
     message.header.destination_prefix_length = route.destination.prefix_len();
-    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    // The header has room for the first tables only.
+    message.header.table = u8::try_from(route.table).unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
     message.header.protocol = RouteProtocol::from(route.protocol);
     message.header.scope = if route.interface.is_some() {
         RouteScope::Link
@@ -265,7 +276,11 @@ fn route_message(route: &Route) -> RouteMessage {
         RouteType::Unreachable
     };
     let destination = RouteAttribute::Destination(route.destination.network().into());
-    message.attributes = vec![destination, RouteAttribute::Priority(route.metric)];
+    message.attributes = vec![
+        destination,
+        RouteAttribute::Priority(route.metric),
+        RouteAttribute::Table(route.table),
+    ];
     message
         .attributes
         .extend(route.interface.map(RouteAttribute::Oif));
@@ -277,34 +292,42 @@ fn route_message(route: &Route) -> RouteMessage {
     message
 }
 
-fn refusing_route(reply: RouteNetlinkMessage, protocol: u8) -> Option<Route> {
+/// A route of a dump, if it is of a kind that this program makes.
+fn listed_route(reply: RouteNetlinkMessage) -> Option<Route> {
     let RouteNetlinkMessage::NewRoute(message) = reply else {
         return None;
     };
     let header = &message.header;
-    if u8::from(header.protocol) != protocol || header.kind != RouteType::Unreachable {
-        return None;
-    }
     let mut network = match header.address_family {
         AddressFamily::Inet => IpAddr::from([0; 4]),
         AddressFamily::Inet6 => IpAddr::from([0; 16]),
         _ => return None,
     };
-    let mut metric = 0;
+    let (mut interface, mut source, mut metric) = (None, None, 0);
+    let mut table = u32::from(header.table);
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Destination(address) => network = ip_of(address)?,
+            RouteAttribute::Oif(index) => interface = Some(*index),
+            RouteAttribute::PrefSource(address) => source = ip_of(address),
             RouteAttribute::Priority(priority) => metric = *priority,
+            RouteAttribute::Table(number) => table = *number,
             _ => {}
         }
     }
-    let destination = IpNet::new(network, header.destination_prefix_length).ok()?;
+    // IPv6 hangs its refusing routes on the loopback.
+    let interface = match header.kind {
+        RouteType::Unreachable => None,
+        RouteType::Unicast => Some(interface?),
+        _ => return None,
+    };
     Some(Route {
-        destination,
-        interface: None,
-        source: None,
+        destination: IpNet::new(network, header.destination_prefix_length).ok()?,
+        interface,
+        source,
         metric,
-        protocol,
+        table,
+        protocol: header.protocol.into(),
     })
 }
 
@@ -321,5 +344,49 @@ fn ip_of(address: &RouteAddress) -> Option<IpAddr> {
         RouteAddress::Inet(address) => Some((*address).into()),
         RouteAddress::Inet6(address) => Some((*address).into()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route() -> Route {
+        Route {
+            destination: "10.61.1.0/24".parse().unwrap(),
+            interface: Some(7),
+            source: Some([10, 61, 3, 26].into()),
+            metric: 4_261_412_864,
+            table: 254,
+            protocol: 180,
+        }
+    }
+
+    #[test]
+    fn a_route_comes_back_from_a_dump_as_it_was_made() {
+        let refusing = Route {
+            destination: "2001:db8:1::/48".parse().unwrap(),
+            interface: None,
+            source: None,
+            ..route()
+        };
+        let elsewhere = Route {
+            table: 100_000,
+            ..route()
+        };
+        for route in [route(), refusing, elsewhere] {
+            let reply = RouteNetlinkMessage::NewRoute(route_message(&route));
+            assert_eq!(listed_route(reply), Some(route));
+        }
+    }
+
+    #[test]
+    fn a_table_beyond_the_headers_room_is_named_by_its_attribute() {
+        let message = route_message(&Route {
+            table: 1000,
+            ..route()
+        });
+        assert_eq!(message.header.table, RouteHeader::RT_TABLE_UNSPEC);
+        assert!(message.attributes.contains(&RouteAttribute::Table(1000)));
     }
 }

@@ -8,6 +8,7 @@ use ike_core::{Identity, PreSharedKey};
 
 use super::gateway::{self, GatewaySettings};
 use super::pair::{self, PairSettings, Placed};
+use super::routes::{self, RouteSettings};
 use super::section::{Key, Section};
 use super::{key, value};
 use crate::role::Role;
@@ -28,6 +29,8 @@ pub struct HubSettings {
     pub roll: PathBuf,
     /// Whether the hub answers NTP on its private addresses.
     pub serve_ntp: bool,
+    /// The routes to the branches' subnets.
+    pub routes: RouteSettings,
     /// The branches.
     pub branches: Vec<BranchEntry>,
 }
@@ -63,6 +66,7 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<HubSetting
             serve.unwrap_or(true)
         }
     };
+    let routes = routes::read(&mut root);
     let allow_weak = gateway
         .as_ref()
         .is_none_or(|gateway| gateway.allow_weak_psk);
@@ -87,6 +91,7 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<HubSetting
         gateway,
         roll,
         serve_ntp,
+        routes,
         branches,
     })
 }

@@ -165,11 +165,15 @@ impl<'s> Item<'s> {
     }
 
     /// An integer within `range`.
-    pub(super) fn integer(&self, range: core::ops::RangeInclusive<u16>) -> Option<u16> {
+    pub(super) fn integer<T>(&self, range: core::ops::RangeInclusive<T>) -> Option<T>
+    where
+        T: TryFrom<u32> + PartialOrd + core::fmt::Display,
+    {
         let DeValue::Integer(integer) = self.value else {
             return self.mismatch("an integer", self.value);
         };
-        let value = u16::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let value = u32::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let value = value.and_then(|value| T::try_from(value).ok());
         let value = value.filter(|value| range.contains(value));
         if value.is_none() {
             let (low, high) = (range.start(), range.end());
