@@ -149,6 +149,12 @@ impl DataPath {
         }
     }
 
+    /// Gives pairs numbers from `first` on.
+    pub(crate) fn number_from(mut self, first: u32) -> Self {
+        self.next_pair = first;
+        self
+    }
+
     /// Whether some pair already protects exactly this selector.
     pub(crate) fn owner(&self, config: &PairConfig) -> Option<PairId> {
         let selector = selector(config)?;

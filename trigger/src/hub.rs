@@ -32,6 +32,9 @@ use crate::wall_clock::WallClock;
 /// Events that wait for the driver at most; beyond it the oldest goes.
 const MAX_EVENTS: usize = 65_536;
 
+/// Where the shard stands in the number of a handle.
+const SHARD_SHIFT: u32 = 24;
+
 /// Calls of the roll call in one step at most.
 const CALLS_PER_STEP: usize = 64;
 
@@ -103,6 +106,11 @@ impl Hub {
     /// called.
     #[must_use]
     pub fn new(config: HubConfig, roll: Vec<RollEntry>, now: Instant, wall: NtpTimestamp) -> Self {
+        // Hubs that share an address never give two things the same handle.
+        let first = config
+            .endpoint
+            .shard()
+            .map_or(0, |shard| u32::from(shard) << SHARD_SHIFT);
         Self {
             endpoint: Endpoint::new(config.endpoint.clone(), now),
             data_path: DataPath::new(
@@ -110,14 +118,15 @@ impl Hub {
                 config.timing.clone(),
                 config.replay_window,
                 config.key_log.clone(),
-            ),
+            )
+            .number_from(first),
             credentials: StaticCredentials::new(),
             credentials_changed: false,
             keys: Keys::default(),
             members: BTreeMap::new(),
             by_identity: HashMap::new(),
             by_peer: HashMap::new(),
-            next_member: 0,
+            next_member: first,
             roll_call: RollCall::new(now, roll),
             server: Server::new(
                 ServerConfig::new(),

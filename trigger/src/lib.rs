@@ -21,6 +21,7 @@ mod probe;
 mod proof;
 mod roll_call;
 mod schedule;
+mod shard;
 mod status;
 #[cfg(test)]
 mod testing;
@@ -37,6 +38,7 @@ pub use error::{DatagramError, DropReason, EncapsulateError};
 pub use event::{Event, Failure, MemberId, PairDownReason, PairId};
 pub use hub::{Hub, MemberError};
 pub use roll_call::RollEntry;
+pub use shard::{Shard, Shards};
 pub use status::{MemberStatus, PairState, PairStatus, Stats};
 pub use transmit::{Carrier, Path, Transmit};
 

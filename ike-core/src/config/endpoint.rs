@@ -186,7 +186,9 @@ impl EndpointConfig {
             .is_none_or(|group| self.provider.group(group).is_some())
     }
 
-    pub(crate) fn shard(&self) -> Option<u8> {
+    /// First octet of every responder cookie and SPI, if it is not random.
+    #[must_use]
+    pub fn shard(&self) -> Option<u8> {
         self.shard
     }
 

@@ -1,10 +1,31 @@
 //! Identities of phase 1 on the wire, RFC 2407 section 4.6.2.
 
 use crate::config::Identity;
-use crate::wire::numbers::IdentificationType;
-use crate::wire::{DecodeError, Identification};
+use crate::wire::numbers::{ExchangeType, IdentificationType, PayloadType};
+use crate::wire::{DecodeError, Identification, Message};
 
 impl Identity {
+    /// Who the sender of a first message of aggressive mode says it is; `None` for any other message, and for one that
+    /// [`Endpoint`](crate::Endpoint) would not take either.
+    ///
+    /// `contents` is the UDP payload, on the NAT port without its marker. Nothing is proved by it: it is for whoever
+    /// distributes datagrams among several endpoints.
+    pub fn claimed_by(contents: &[u8]) -> Option<Self> {
+        let message = Message::decode(contents).ok()?;
+        let header = message.header();
+        if header.exchange_type() != ExchangeType::AGGRESSIVE
+            || !header.cookies().responder().is_zero()
+        {
+            return None;
+        }
+        let payloads = message.payloads().ok()?;
+        let body = payloads
+            .exactly_one(PayloadType::IDENTIFICATION)
+            .ok()?
+            .body();
+        Self::decode(body).ok()
+    }
+
     /// The body of the Identification payload. Protocol and port are zero.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let (id_type, data) = match self {
