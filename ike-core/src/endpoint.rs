@@ -3,7 +3,7 @@
 mod aggressive_responder;
 mod unauthenticated;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
 
@@ -17,11 +17,11 @@ use crate::crypto::SecureRandom;
 use crate::error::{AcquireError, DatagramError};
 use crate::event::{CredentialsRequest, DisconnectReason, Event, IkeSaStatus, PeerId, Role};
 use crate::fragments::{Fragments, Sender};
-use crate::isakmp_sa::Path;
+use crate::isakmp_sa::{Fingerprint, Path};
 use crate::limits::{HALF_OPEN_LIFETIME, POOL_PATIENCE, POOL_PAUSE, QUIET_TIME};
 use crate::output::{NON_ESP_MARKER, Output};
 use crate::peer::Peer;
-use crate::phase_one::aggressive_responder::FirstMessage;
+use crate::phase_one::aggressive_responder::{FirstMessage, Initiator};
 use crate::phase_one::exponent_pool::ExponentPool;
 use crate::phase_one::half_open::{HalfOpenTable, HeldMessage};
 use crate::spi::Spi;
@@ -30,8 +30,8 @@ use crate::stranger::StrangerLimit;
 use crate::time::Instant;
 use crate::timer::Timers;
 use crate::transmit::{Datagram, Transmit};
-use crate::wire::numbers::{ExchangeType, NotifyType, PayloadType, ProtocolId};
-use crate::wire::{DecodeError, Fragment, Message, Notification};
+use crate::wire::numbers::{ExchangeType, NotifyType, ProtocolId};
+use crate::wire::{DecodeError, Message, Notification};
 
 /// Any number of peers over IKEv1, as initiator and as responder.
 ///
@@ -63,6 +63,8 @@ pub struct Endpoint {
     fragments: Fragments,
     strangers: StrangerLimit,
     reports: StrangerLimit,
+    /// First messages that were refused and reported lately.
+    refused: VecDeque<Fingerprint>,
     closed: bool,
 }
 
@@ -101,6 +103,7 @@ impl Endpoint {
             fragments: Fragments::default(),
             strangers: StrangerLimit::new(config.stranger_answers_per_second(), now),
             reports: StrangerLimit::new(REPORTS_PER_SECOND, now),
+            refused: VecDeque::new(),
             closed: false,
             config,
         }
@@ -180,7 +183,7 @@ impl Endpoint {
             .map_err(DatagramError::from)
             .and_then(|message| {
                 let first = FirstMessage::decode(&message)?;
-                self.answer_first(&first, &contents, config, path, None)
+                self.answer_first(&first, &contents, config, path, Initiator::Known)
             });
         if let Err(error) = answered {
             self.output.stats.drops.count(&error);
@@ -198,7 +201,7 @@ impl Endpoint {
     ///
     /// Makes one Diffie-Hellman value for each group of the table that has none yet.
     pub fn set_credentials(&mut self, table: StaticCredentials) {
-        for config in table.iter() {
+        for config in table.iter().chain(table.decoy()) {
             self.stock(config);
         }
         for peers in table.shared_keys() {
@@ -579,8 +582,7 @@ impl Endpoint {
         path: Path,
     ) -> Result<Option<Vec<u8>>, DatagramError> {
         self.output.stats.fragments_in += 1;
-        let payloads = message.payloads()?;
-        let fragment = Fragment::decode(payloads.exactly_one(PayloadType::FRAGMENT)?.body())?;
+        let fragment = message.fragment()?;
         let cookies = message.header().cookies();
         let source = path.remote.ip();
         let sender = if self.expects(cookies, source) {

@@ -293,6 +293,17 @@ pub enum PhaseOneError {
         #[source]
         mismatch: Option<Mismatch>,
     },
+    /// The peer's Diffie-Hellman value was made for another group than the one it offers: in aggressive mode, only one
+    /// group can be offered.
+    #[error(
+        "the peer offers {group}, but its key exchange value has {octets} octets: it was made for another group"
+    )]
+    WrongGroup {
+        /// The group that was chosen from its offer.
+        group: GroupNumber,
+        /// Length of its value.
+        octets: usize,
+    },
     /// The peer said in clear why it does not go on. A hint: nothing proves that it was the peer.
     #[error("the peer refused with {notify}")]
     RefusedByPeer {
@@ -327,7 +338,9 @@ impl PhaseOneError {
         match self {
             Self::NoProposalChosen { .. } => Some(NotifyType::NO_PROPOSAL_CHOSEN),
             Self::Malformed(_) => Some(NotifyType::PAYLOAD_MALFORMED),
-            Self::AnswerNotOffered => Some(NotifyType::INVALID_KEY_INFORMATION),
+            Self::AnswerNotOffered | Self::WrongGroup { .. } => {
+                Some(NotifyType::INVALID_KEY_INFORMATION)
+            }
             // Whoever fails to authenticate learns nothing about why.
             Self::PskMismatch
             | Self::UndecryptableMessage3

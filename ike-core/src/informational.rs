@@ -7,10 +7,13 @@ use crate::error::{DatagramError, PhaseOneError, QuickModeError};
 use crate::event::{CloseReason, DisconnectReason, Event, Hint, Role};
 use crate::ipsec_sa::SaState;
 use crate::isakmp_sa::{IsakmpSa, Path};
+use crate::lifetime::Lifetimes;
 use crate::peer::Peer;
 use crate::quick_mode::exchange::State;
 use crate::spi::Spi;
-use crate::wire::numbers::{ExchangeType, NotifyType, PayloadType, ProtocolId};
+use crate::wire::numbers::{
+    ExchangeType, IkeAttribute, IpsecAttribute, NotifyType, PayloadType, ProtocolId,
+};
 use crate::wire::{DecodedPayload, Delete, Message, Notification, PayloadChain, Payloads};
 
 /// A rekeying that a hint brings about happens to SAs that are older than this only.
@@ -78,25 +81,65 @@ impl Peer {
         let notify_type = notification.notify_type();
         tracing::debug!(peer = %self.id, %notify_type, "notified");
         match notify_type {
-            NotifyType::R_U_THERE => {
-                if let Some(sequence) = notification.sequence() {
-                    self.acknowledge(context, (position, path), sequence);
-                }
-            }
+            NotifyType::R_U_THERE => self.acknowledge(context, (position, path), notification),
             NotifyType::R_U_THERE_ACK => {
                 if let Some(sequence) = notification.sequence() {
                     self.on_acknowledged(context, (position, path), sequence);
                 }
             }
             // Some peers send it in a message of its own.
-            NotifyType::INITIAL_CONTACT => {
-                let sas = self.isakmp_sas.get_mut(position);
-                if sas.is_some_and(|isakmp| isakmp.take_initial_contact(context.now)) {
-                    self.forget_older(context, under);
-                }
+            NotifyType::INITIAL_CONTACT => self.on_initial_contact(context, under),
+            NotifyType::RESPONDER_LIFETIME => {
+                self.on_responder_lifetime(context, under, notification)
             }
             error if error.is_error() => self.on_error(context, notification),
             _ => {}
+        }
+    }
+
+    /// The peer holds nothing older than the ISAKMP SA with these cookies, as an authentic message says.
+    pub(crate) fn on_initial_contact(&mut self, context: &mut Context<'_>, under: CookiePair) {
+        let mut sas = self.isakmp_sas.iter_mut();
+        let isakmp = sas.find(|isakmp| isakmp.cookies() == under);
+        if isakmp.is_some_and(|isakmp| isakmp.take_initial_contact(context.now)) {
+            self.forget_older(context, under);
+        }
+    }
+
+    /// The peer, who answered us, will keep an SA for less time than we agreed on, RFC 2407 section 4.6.3.1. Lifetimes
+    /// count from when the SA was made, so that a replay changes nothing.
+    fn on_responder_lifetime(
+        &mut self,
+        context: &mut Context<'_>,
+        under: CookiePair,
+        notification: &Notification<'_>,
+    ) {
+        let Ok(attributes) = notification.attributes() else {
+            return;
+        };
+        let (life_type, duration) = (IpsecAttribute::LIFE_TYPE.0, IpsecAttribute::LIFE_DURATION.0);
+        let lifetimes = Lifetimes::read(&attributes, life_type, duration);
+        if notification.protocol() == ProtocolId::ISAKMP {
+            let (life_type, duration) = (IkeAttribute::LIFE_TYPE.0, IkeAttribute::LIFE_DURATION.0);
+            let lifetimes = lifetimes.min(Lifetimes::read(&attributes, life_type, duration));
+            // Some leave the cookies out.
+            let named = CookiePair::from_slice(notification.spi()).unwrap_or(under);
+            let mut sas = self.isakmp_sas.iter_mut();
+            if let Some(isakmp) = sas.find(|isakmp| isakmp.cookies() == named)
+                && isakmp.role() == Role::Initiator
+                && let Some(duration) = lifetimes.duration
+            {
+                let since = isakmp.established;
+                isakmp.schedule.shorten(context.now, since, duration);
+            }
+            return;
+        }
+        let named = Spi::from_slice(notification.spi());
+        let mut sas = self.sas.iter_mut();
+        if let Some(sa) = sas.find(|sa| Some(sa.outbound_spi) == named)
+            && sa.role == Role::Initiator
+        {
+            sa.shorten(context.now, lifetimes);
         }
     }
 
@@ -197,25 +240,25 @@ impl Peer {
 
     // --- Dead peer detection.
 
-    /// Every probe is answered, whatever its number; a new number shows that the peer is there now.
+    /// Every probe is answered with its own data, whatever that is: a peer that gets no answer takes us for dead. A new
+    /// number shows that the peer is there now.
     fn acknowledge(
         &mut self,
         context: &mut Context<'_>,
         (position, path): (usize, Path),
-        sequence: u32,
+        probe: &Notification<'_>,
     ) {
         let Some(isakmp) = self.isakmp_sas.get_mut(position) else {
             return;
         };
-        if !self.liveness.has_sent(sequence) && isakmp.is_new_probe(sequence) {
+        let is_new = probe.sequence().is_some_and(|sequence| {
+            !self.liveness.has_sent(sequence) && isakmp.is_new_probe(sequence)
+        });
+        if is_new {
             self.heard(context, position, path);
         }
-        self.send_sequence(
-            context,
-            (position, path),
-            NotifyType::R_U_THERE_ACK,
-            sequence,
-        );
+        let answer = NotifyType::R_U_THERE_ACK;
+        self.send_liveness(context, (position, path), answer, probe.data());
     }
 
     fn on_acknowledged(
@@ -283,7 +326,8 @@ impl Peer {
                 }
                 context.output.stats.probes_out += 1;
                 let path = self.current_path();
-                self.send_sequence(context, (position, path), NotifyType::R_U_THERE, sequence);
+                let data = sequence.to_be_bytes();
+                self.send_liveness(context, (position, path), NotifyType::R_U_THERE, &data);
             }
             Check::Dead { tries, silence } => {
                 context.output.stats.peers_dead += 1;
@@ -306,18 +350,18 @@ impl Peer {
 
     // --- What we say.
 
-    fn send_sequence(
+    fn send_liveness(
         &mut self,
         context: &mut Context<'_>,
         (position, path): (usize, Path),
         notify: NotifyType,
-        sequence: u32,
+        data: &[u8],
     ) {
         let Some(cookies) = self.isakmp_sas.get(position).map(IsakmpSa::cookies) else {
             return;
         };
-        let (spi, data) = (cookies.octets(), sequence.to_be_bytes());
-        let notification = Notification::new(ProtocolId::ISAKMP, notify, &spi, &data);
+        let spi = cookies.octets();
+        let notification = Notification::new(ProtocolId::ISAKMP, notify, &spi, data);
         let mut payloads = PayloadChain::new();
         payloads.push(PayloadType::NOTIFICATION, &notification.encode());
         self.answer_informational(context, (position, path), payloads);
@@ -444,4 +488,15 @@ impl Peer {
             hint: Hint::InvalidCookie,
         });
     }
+}
+
+/// Whether there is an INITIAL-CONTACT for the peer as a whole.
+pub(crate) fn has_initial_contact(payloads: &Payloads<'_>) -> bool {
+    let notifications = payloads.of_type(PayloadType::NOTIFICATION);
+    notifications
+        .filter_map(|payload| Notification::decode(payload.body()).ok())
+        .any(|notification| {
+            notification.notify_type() == NotifyType::INITIAL_CONTACT
+                && matches!(notification.protocol(), ProtocolId::ISAKMP | ProtocolId(0))
+        })
 }

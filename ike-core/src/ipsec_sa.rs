@@ -4,7 +4,7 @@ use crate::config::PairIndex;
 use crate::context::Context;
 use crate::cookie::CookiePair;
 use crate::event::{CloseReason, Role};
-use crate::lifetime::{Schedule, nearly_used};
+use crate::lifetime::{Lifetimes, Schedule, nearly_used};
 use crate::limits::{OVERLAP, PASSIVE_OVERLAP};
 use crate::quick_mode::NewSa;
 use crate::spi::Spi;
@@ -87,6 +87,25 @@ impl InstalledSa {
             reason,
         };
         self.renew = None;
+    }
+
+    /// Takes note of lifetimes that the peer keeps to, where they are shorter.
+    pub(crate) fn shorten(&mut self, now: Instant, lifetimes: Lifetimes) {
+        if let Some(duration) = lifetimes.duration {
+            let renew = self.renew.unwrap_or(self.expire);
+            let mut schedule = Schedule {
+                renew,
+                expire: self.expire,
+            };
+            schedule.shorten(now, self.installed, duration);
+            self.expire = schedule.expire;
+            self.renew = self.renew.map(|_| schedule.renew);
+        }
+        let shorter = Lifetimes {
+            duration: None,
+            kilobytes: self.kilobytes,
+        };
+        self.kilobytes = shorter.min(lifetimes).kilobytes;
     }
 
     fn is_half_way(&self, now: Instant) -> bool {

@@ -91,6 +91,20 @@ impl Schedule {
     }
 }
 
+impl Schedule {
+    /// Brings renewal and end forward to what a lifetime from `since` on comes to. Never puts them off, and never further
+    /// back than to leave the time for a renewal.
+    pub(crate) fn shorten(&mut self, now: Instant, since: Instant, lifetime: Duration) {
+        let lifetime = lifetime.clamp(SHORTEST, LONGEST);
+        let expire = (since + lifetime).max(now + SHORTEST);
+        if expire < self.expire {
+            self.expire = expire;
+            let renew = expire.checked_sub(margin(lifetime)).unwrap_or(now);
+            self.renew = self.renew.min(renew.max(now));
+        }
+    }
+}
+
 /// A tenth of the lifetime, at most nine minutes.
 fn margin(lifetime: Duration) -> Duration {
     (lifetime / 10).min(Duration::from_secs(540))

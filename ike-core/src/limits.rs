@@ -124,5 +124,8 @@ pub(crate) const POOL_PATIENCE: Duration = Duration::from_secs(1);
 /// Pause between two prepared exponents.
 pub(crate) const POOL_PAUSE: Duration = Duration::from_millis(1);
 
+/// First messages that were refused, remembered so that each is reported once.
+pub(crate) const REMEMBERED_REFUSALS: usize = 256;
+
 /// Sources that an answer to strangers is remembered for, to answer each once a second only.
 pub(crate) const REMEMBERED_SOURCES: usize = 4096;

@@ -23,6 +23,7 @@ pub struct StaticCredentials {
     peers: BTreeMap<Identity, Arc<PeerConfig>>,
     /// Known, but their keys are elsewhere.
     asked_for: BTreeSet<Identity>,
+    decoy: Option<Arc<PeerConfig>>,
 }
 
 impl StaticCredentials {
@@ -51,6 +52,21 @@ impl StaticCredentials {
 
     pub(crate) fn asks_for(&self, identity: &Identity) -> bool {
         self.asked_for.contains(identity)
+    }
+
+    /// Answers whoever is not in the table as well, as `decoy` says, so that nobody can find out which identities are:
+    /// form and time of the answers are those of a known identity whose key the stranger does not have. Default: `None`,
+    /// silence.
+    ///
+    /// The decoy has the local identity and the proposals of the genuine peers, a remote identity of no meaning, and a
+    /// [generated](crate::PreSharedKey::generate) key. Nobody connects by it, whatever they know. It has a price: message 1
+    /// of a stranger then costs hashes and a half-open entry, of which all decoys together have as many as one identity.
+    pub fn set_decoy(&mut self, decoy: Option<Arc<PeerConfig>>) {
+        self.decoy = decoy;
+    }
+
+    pub(crate) fn decoy(&self) -> Option<&Arc<PeerConfig>> {
+        self.decoy.as_ref()
     }
 
     /// The settings for an identity.
@@ -87,6 +103,7 @@ impl FromIterator<Arc<PeerConfig>> for StaticCredentials {
                 .map(|config| (config.remote().clone(), config))
                 .collect(),
             asked_for: BTreeSet::new(),
+            decoy: None,
         }
     }
 }
@@ -116,7 +133,7 @@ impl EndpointConfig {
             nat_port: 4500,
             shard: None,
             half_open_limit: 20_000,
-            half_open_per_prefix: 2_000,
+            half_open_per_prefix: 8_192,
             half_open_per_identity: 8_192,
             exponent_pool: 32,
             ask_for_credentials: false,
@@ -252,7 +269,7 @@ impl EndpointConfigBuilder {
         self
     }
 
-    /// How many of them may come from one prefix (IPv4 /24, IPv6 /48). Default: 2,000, since branches can share a NAT.
+    /// How many of them may come from one prefix (IPv4 /24, IPv6 /48). Default: 8,192, since branches can share a NAT.
     pub fn half_open_per_prefix(mut self, limit: usize) -> Self {
         self.0.half_open_per_prefix = limit;
         self

@@ -11,8 +11,13 @@ use crate::cookie::{CookiePair, InitiatorCookie, ResponderCookie};
 use crate::error::{DatagramError, Mismatch, PhaseOneError};
 use crate::event::{CredentialsRequest, Event, PeerId, Role};
 use crate::isakmp_sa::{Fingerprint, IsakmpSa, Path};
-use crate::limits::{HELD_MESSAGE_LEN, PENDING_CREDENTIALS, PENDING_PATIENCE, PENDING_PER_PREFIX};
-use crate::phase_one::aggressive_responder::{Answer, AwaitingHashI, FirstMessage, Verified};
+use crate::limits::{
+    HELD_MESSAGE_LEN, PENDING_CREDENTIALS, PENDING_PATIENCE, PENDING_PER_PREFIX,
+    REMEMBERED_REFUSALS,
+};
+use crate::phase_one::aggressive_responder::{
+    Answer, AwaitingHashI, FirstMessage, Initiator, Verified,
+};
 use crate::phase_one::half_open::{HeldMessage, Prefix};
 use crate::wire::numbers::ProtocolId;
 use crate::wire::{Message, Notification};
@@ -25,11 +30,9 @@ impl Endpoint {
         path: Path,
     ) -> Result<(), DatagramError> {
         let cookie = message.header().cookies().initiator();
-        if let Some(awaiting) =
-            self.half_open
-                .begun_by(cookie, path.remote.ip(), Fingerprint::of(contents))
-        {
-            let (path, second) = (awaiting.path, awaiting.repeat(contents.len())?);
+        let repeated = (Fingerprint::of(contents), contents.len());
+        if let Some(answer) = self.half_open.repeat(cookie, path.remote.ip(), repeated) {
+            let (path, second) = answer?;
             self.output.stats.retransmissions += 1;
             self.output.send_framed(path.local, path.remote, second);
             return Err(DatagramError::Duplicate);
@@ -39,11 +42,17 @@ impl Endpoint {
         }
         let first = FirstMessage::decode(message)?;
         if let Some(config) = self.credentials.get(&first.identity).map(Arc::clone) {
-            return self.answer_first(&first, contents, config, path, None);
+            return self.answer_first(&first, contents, config, path, Initiator::Known);
         }
-        match self.renewing_peer(&first.identity, path) {
-            Some((peer, config)) => self.answer_first(&first, contents, config, path, Some(peer)),
-            None => self.ask_for_credentials(first.identity, contents, path),
+        if let Some((peer, config)) = self.renewing_peer(&first.identity, path) {
+            let initiator = Initiator::Renewing(peer);
+            return self.answer_first(&first, contents, config, path, initiator);
+        }
+        match self.credentials.decoy().map(Arc::clone) {
+            Some(decoy) if !self.config.asks_for_credentials() => {
+                self.answer_first(&first, contents, decoy, path, Initiator::Unknown)
+            }
+            _ => self.ask_for_credentials(first.identity, contents, path),
         }
     }
 
@@ -136,16 +145,21 @@ impl Endpoint {
         contents: &[u8],
         config: Arc<PeerConfig>,
         path: Path,
-        renewing: Option<PeerId>,
+        initiator: Initiator,
     ) -> Result<(), DatagramError> {
         let choice = match first.choose(&self.config, &config) {
             Ok(choice) => choice,
-            Err(mismatch) => return self.refuse_proposal(first, contents, mismatch, path),
+            Err(mismatch) => {
+                return self.refuse_proposal((first, contents), initiator, mismatch, path);
+            }
         };
+        let group = choice.proposal.group();
         if !first.fits(self.config.provider(), &choice.proposal) {
+            let octets = first.public_len();
+            let error = PhaseOneError::WrongGroup { group, octets };
+            self.report_refusal((first, contents), initiator, path, error);
             return Err(DatagramError::InvalidKeyExchange);
         }
-        let group = choice.proposal.group();
         if self.pool.stock(self.config.provider(), group) {
             self.output.stats.exponentiations += 1;
         }
@@ -159,21 +173,29 @@ impl Endpoint {
             choice,
             private,
             path,
-            renewing,
+            initiator,
             now: self.now,
         };
         let (mut awaiting, second) =
             AwaitingHashI::begin(first, contents, answer).ok_or(DatagramError::NoProposalChosen)?;
-        awaiting.sent(self.output.send(path.local, path.remote, second));
+        let second = self.output.frame(path.local, second);
+        let (received, source) = (contents.len(), path.remote.ip());
+        if !self.half_open.admit(source, received, second.len()) {
+            return Err(DatagramError::LimitReached);
+        }
+        self.output
+            .send_framed(path.local, path.remote, second.clone());
+        awaiting.sent(second);
         tracing::debug!(identity = %awaiting.identity, cookies = %awaiting.cookies, "message 1 answered");
-        self.output.stats.half_open_evicted += self.half_open.insert(&self.config, awaiting);
+        let evicted = self.half_open.insert(&self.config, awaiting, received);
+        self.output.stats.half_open_evicted += evicted;
         Ok(())
     }
 
     fn refuse_proposal(
         &mut self,
-        first: &FirstMessage<'_>,
-        contents: &[u8],
+        (first, contents): (&FirstMessage<'_>, &[u8]),
+        initiator: Initiator,
         mismatch: Option<Mismatch>,
         path: Path,
     ) -> Result<(), DatagramError> {
@@ -188,8 +210,27 @@ impl Endpoint {
                 &Notification::new(ProtocolId::ISAKMP, notify, &[], &[]),
             );
         }
-        self.report_stranger(first.identity.clone(), path, error);
+        self.report_refusal((first, contents), initiator, path, error);
         Err(DatagramError::NoProposalChosen)
+    }
+
+    /// Reports why message 1 cannot be answered, once however often it comes.
+    fn report_refusal(
+        &mut self,
+        (first, contents): (&FirstMessage<'_>, &[u8]),
+        initiator: Initiator,
+        path: Path,
+        error: PhaseOneError,
+    ) {
+        let message = Fingerprint::of(contents);
+        if initiator == Initiator::Unknown || self.refused.contains(&message) {
+            return;
+        }
+        if REMEMBERED_REFUSALS <= self.refused.len() {
+            self.refused.pop_front();
+        }
+        self.refused.push_back(message);
+        self.report_stranger(first.identity.clone(), path, error);
     }
 
     pub(super) fn receive_third(
@@ -207,6 +248,10 @@ impl Endpoint {
         let verified = awaiting.verify(&self.config, message, contents, path);
         self.output.stats.exponentiations += u64::from(!had_keys && awaiting.has_keys());
         match verified {
+            // Not even who has the decoy's key connects by it.
+            Ok(_) if awaiting.initiator == Initiator::Unknown => {
+                Err(DatagramError::AuthenticationFailed)
+            }
             Ok(verified) => self.establish_responder(cookies, verified),
             Err(error) => {
                 self.report_third(cookies, path, &error);
@@ -227,7 +272,7 @@ impl Endpoint {
         let Some(awaiting) = self
             .half_open
             .get_mut(cookies)
-            .filter(|awaiting| !awaiting.reported)
+            .filter(|awaiting| !awaiting.reported && awaiting.initiator != Initiator::Unknown)
         else {
             return;
         };
@@ -256,18 +301,22 @@ impl Endpoint {
         cookies: CookiePair,
         verified: Verified,
     ) -> Result<(), DatagramError> {
-        let taken = self.half_open.remove(cookies);
+        let taken = self.half_open.complete(cookies);
         let (awaiting, held) = taken.ok_or(DatagramError::UnknownCookies)?;
         let config = Arc::clone(&awaiting.config);
         let initial_contact = verified.initial_contact;
-        let (identity, renewing) = (awaiting.identity.clone(), awaiting.renewing);
+        let (identity, initiator) = (awaiting.identity.clone(), awaiting.initiator);
         let negotiated = awaiting.establish(verified);
         let (path, group) = (negotiated.path, negotiated.proposal.group());
-        let id = match renewing {
+        let id = match initiator {
             // The embedder may have removed it since message 1.
-            Some(id) if !self.peers.contains_key(&id) => return Err(DatagramError::UnknownCookies),
-            Some(id) => id,
-            None => self.responder_peer(identity.clone(), &config, path),
+            Initiator::Renewing(id) if !self.peers.contains_key(&id) => {
+                return Err(DatagramError::UnknownCookies);
+            }
+            Initiator::Renewing(id) => id,
+            Initiator::Known | Initiator::Unknown => {
+                self.responder_peer(identity.clone(), &config, path)
+            }
         };
         // The embedder may have changed its settings since message 1.
         let config = self.credentials.get(&identity).map_or(config, Arc::clone);

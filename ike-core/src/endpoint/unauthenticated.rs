@@ -19,6 +19,9 @@ pub(super) enum Received {
     Nothing,
 }
 
+/// The Response flag of IKEv2, RFC 7296 section 3.1.
+const IKEV2_RESPONSE: u8 = 0x20;
+
 impl Received {
     pub(super) fn of(contents: &[u8]) -> Self {
         Self::Message {
@@ -147,7 +150,11 @@ impl Endpoint {
         contents: &[u8],
         major: u8,
     ) -> Result<(), DatagramError> {
-        if let Ok((header, _)) = Header::decode(contents) {
+        // Who answers answers would talk for ever with one that does the same in IKEv2.
+        let is_question = |header: &Header| header.flags().0 & IKEV2_RESPONSE == 0;
+        if let Ok((header, _)) = Header::decode(contents)
+            && is_question(&header)
+        {
             let notification = Notification::new(
                 ProtocolId::ISAKMP,
                 NotifyType::INVALID_MAJOR_VERSION,
@@ -170,7 +177,7 @@ impl Endpoint {
         let cookies = CookiePair::new(header.cookies().initiator(), ResponderCookie::ZERO);
         let notification = Notification::new(
             ProtocolId::ISAKMP,
-            NotifyType::UNSUPPORTED_EXCHANGE_TYPE,
+            NotifyType::INVALID_EXCHANGE_TYPE,
             &[],
             &[],
         );

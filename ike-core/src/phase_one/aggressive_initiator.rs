@@ -38,7 +38,8 @@ pub(crate) struct AwaitingSa2 {
     pub(crate) retransmit: Retransmit,
     /// Why this will fail, as far as messages that prove nothing let us guess.
     suspicion: Option<PhaseOneError>,
-    heard: bool,
+    /// Something has come back, if only garbled or from elsewhere.
+    pub(crate) heard: bool,
 }
 
 /// A message 2 whose sender knows the pre-shared key.
@@ -303,6 +304,7 @@ impl AwaitingSa2 {
             | PhaseOneError::AuthenticationFailed
             | PhaseOneError::RefusedByPeer { .. }
             | PhaseOneError::AnswerNotOffered
+            | PhaseOneError::WrongGroup { .. }
             | PhaseOneError::TimedOut { .. }
             | PhaseOneError::UnsupportedAlgorithm
             | PhaseOneError::Malformed(_) => 1,

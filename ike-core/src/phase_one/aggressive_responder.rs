@@ -27,9 +27,9 @@ use crate::limits::MESSAGE_2_REPEATS;
 use crate::message_id::MessageId;
 use crate::time::Instant;
 use crate::trace;
-use crate::wire::numbers::{ExchangeType, NotifyType, PayloadType, ProtocolId};
+use crate::wire::numbers::{ExchangeType, PayloadType};
 use crate::wire::{
-    DecodeError, Header, Message, Nonce, Notification, PayloadChain, Payloads, SecurityAssociation,
+    DecodeError, Header, Message, Nonce, PayloadChain, Payloads, SecurityAssociation,
 };
 use crate::wire::{KeyExchange, VendorId};
 
@@ -81,25 +81,41 @@ impl<'a> FirstMessage<'a> {
     }
 
     /// Chooses from the offer. Needs no cryptography.
+    ///
+    /// The Key Exchange payload is for one group, whatever else is offered: a group with values of its length is preferred.
     pub(crate) fn choose(
         &self,
         endpoint: &EndpointConfig,
         config: &PeerConfig,
     ) -> Result<Choice, Option<Mismatch>> {
-        let ours = config.ike_proposals().iter().copied();
-        offer::choose(
-            &self.offer,
-            ours.filter(|proposal| endpoint.supports_ike(proposal)),
-        )
+        let ours = || {
+            let ours = config.ike_proposals().iter().copied();
+            ours.filter(|proposal| endpoint.supports_ike(proposal))
+        };
+        let has_its_length = |proposal: &IkeProposal| {
+            let group = endpoint.provider().group(proposal.group());
+            group.is_some_and(|group| group.public_len() == self.g_xi.len())
+        };
+        offer::choose(&self.offer, ours().filter(has_its_length))
+            .or_else(|_| offer::choose(&self.offer, ours()))
     }
 
     /// Whether the peer's value may be one of the group: some drop zeros at its front. The rest is seen when it is used.
     pub(crate) fn fits(&self, provider: &CryptoProvider, proposal: &IkeProposal) -> bool {
-        provider
-            .group(proposal.group())
-            .is_some_and(|group| (1..=group.public_len()).contains(&self.g_xi.len()))
+        provider.group(proposal.group()).is_some_and(|group| {
+            let longest = group.public_len();
+            (longest.saturating_sub(MOST_ZEROS)..=longest).contains(&self.g_xi.len())
+        })
+    }
+
+    /// Octets of the peer's value.
+    pub(crate) fn public_len(&self) -> usize {
+        self.g_xi.len()
     }
 }
+
+/// Zeros that a public value may lack at its front: with more, it was made for another group.
+const MOST_ZEROS: usize = 8;
 
 /// Message 2 is out; message 3 is awaited. All that is kept of an initiator that has not proved itself.
 #[derive(Debug)]
@@ -109,14 +125,11 @@ pub(crate) struct AwaitingHashI {
     pub(crate) identity: Identity,
     pub(crate) config: Arc<PeerConfig>,
     pub(crate) began: Instant,
-    /// A peer that we initiated to, if it is that one.
-    pub(crate) renewing: Option<PeerId>,
+    pub(crate) initiator: Initiator,
     /// Of message 1.
     pub(crate) first: Fingerprint,
     second: Bytes,
     repeats: u8,
-    /// Octets received from there and not answered yet.
-    credit: usize,
     /// A message 3 that did not verify was reported.
     pub(crate) reported: bool,
     proposal: IkeProposal,
@@ -151,6 +164,17 @@ pub(crate) struct Verified {
     encrypted: Option<Fingerprint>,
 }
 
+/// Who has begun.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Initiator {
+    /// An identity with settings of its own.
+    Known,
+    /// A peer that we initiated to.
+    Renewing(PeerId),
+    /// Nobody: the answer is a decoy.
+    Unknown,
+}
+
 /// What message 2 is made from, besides message 1.
 pub(crate) struct Answer<'a> {
     pub(crate) endpoint: &'a EndpointConfig,
@@ -158,8 +182,7 @@ pub(crate) struct Answer<'a> {
     pub(crate) choice: Choice,
     pub(crate) private: Arc<dyn PrivateValue>,
     pub(crate) path: Path,
-    /// A peer that we initiated to, if it is that one.
-    pub(crate) renewing: Option<PeerId>,
+    pub(crate) initiator: Initiator,
     pub(crate) now: Instant,
 }
 
@@ -176,7 +199,7 @@ impl AwaitingHashI {
             choice,
             private,
             path,
-            renewing,
+            initiator,
             now,
         } = answer;
         let provider = endpoint.provider();
@@ -228,13 +251,15 @@ impl AwaitingHashI {
         let awaiting = Self {
             cookies,
             path,
-            identity: first.identity.clone(),
+            identity: match initiator {
+                Initiator::Known | Initiator::Renewing(_) => first.identity.clone(),
+                Initiator::Unknown => config.remote().clone(),
+            },
             began: now,
-            renewing,
+            initiator,
             first: Fingerprint::of(octets),
             second: Bytes::new(),
             repeats: 0,
-            credit: octets.len(),
             reported: false,
             proposal: choice.proposal,
             lifetime: config.ike_lifetime().min(theirs.unwrap_or(Duration::MAX)),
@@ -250,22 +275,23 @@ impl AwaitingHashI {
         Some((awaiting, header.encode_clear(&payloads)))
     }
 
-    /// Keeps message 2 as it was sent. It may be longer than message 1, once.
+    /// Keeps message 2 as it was sent.
     pub(crate) fn sent(&mut self, second: Bytes) {
-        self.credit = self.credit.saturating_sub(second.len());
         self.second = second;
     }
 
-    /// Message 2 once more for a repeated message 1, which has `len` octets: a few times, and never more octets than
-    /// came in. Never on a timer: nobody has proved to be there.
-    pub(crate) fn repeat(&mut self, len: usize) -> Result<Bytes, DatagramError> {
-        self.credit += len;
-        if MESSAGE_2_REPEATS <= self.repeats || self.credit < self.second.len() {
-            return Err(DatagramError::LimitReached);
-        }
+    pub(crate) fn second(&self) -> &Bytes {
+        &self.second
+    }
+
+    /// Whether message 2 may go out once more because message 1 has come again: a few times, and never on a timer, since
+    /// nobody has proved to be there.
+    pub(crate) fn may_repeat(&self) -> bool {
+        self.repeats < MESSAGE_2_REPEATS
+    }
+
+    pub(crate) fn repeated(&mut self) {
         self.repeats += 1;
-        self.credit -= self.second.len();
-        Ok(self.second.clone())
     }
 
     /// Whether g^xy has been computed.
@@ -312,7 +338,7 @@ impl AwaitingHashI {
         self.check_hash(&payloads)?;
         trace::received(header, &payloads);
         let traversal = self.traversal(endpoint, &payloads, path, keys.session.hash());
-        let initial_contact = has_initial_contact(&payloads);
+        let initial_contact = crate::informational::has_initial_contact(&payloads);
         let encrypted = Some(Fingerprint::of(octets));
         Ok(Verified {
             base_iv,
@@ -422,14 +448,4 @@ const STANDARD_IKE_PORT: u16 = 500;
 fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
     address.set_port(port);
     address
-}
-
-fn has_initial_contact(payloads: &Payloads<'_>) -> bool {
-    let notifications = payloads.of_type(PayloadType::NOTIFICATION);
-    notifications
-        .filter_map(|payload| Notification::decode(payload.body()).ok())
-        .any(|notification| {
-            notification.notify_type() == NotifyType::INITIAL_CONTACT
-                && matches!(notification.protocol(), ProtocolId::ISAKMP | ProtocolId(0))
-        })
 }

@@ -22,6 +22,7 @@ impl Peer {
             return Err(DatagramError::UnknownCookies);
         }
         if path.remote.ip() != phase_one.path().remote.ip() {
+            phase_one.heard = true;
             return Err(DatagramError::WrongSource);
         }
         match phase_one.verify(context.config.provider(), &self.config, message, contents) {
@@ -103,6 +104,7 @@ fn drop_reason(error: &PhaseOneError) -> DatagramError {
         | PhaseOneError::NoProposalChosen { .. }
         | PhaseOneError::RefusedByPeer { .. }
         | PhaseOneError::AnswerNotOffered
+        | PhaseOneError::WrongGroup { .. }
         | PhaseOneError::TimedOut { .. }
         | PhaseOneError::UnsupportedAlgorithm => DatagramError::Refused,
     }

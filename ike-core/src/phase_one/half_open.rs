@@ -5,9 +5,11 @@ use core::net::IpAddr;
 
 use bytes::Bytes;
 
+use super::account::Account;
 use super::aggressive_responder::AwaitingHashI;
 use crate::config::{EndpointConfig, Identity};
 use crate::cookie::{CookiePair, InitiatorCookie};
+use crate::error::DatagramError;
 use crate::isakmp_sa::{Fingerprint, Path};
 use crate::limits::{HALF_OPEN_LIFETIME, HELD_MESSAGE_LEN, HELD_MESSAGES, HELD_OCTETS};
 use crate::time::Instant;
@@ -30,8 +32,9 @@ pub(crate) struct HalfOpen {
 
 /// All of them, found by cookies, by where they come from, and by age.
 ///
-/// A new exchange is always admitted; beyond a limit, the oldest of those under the same limit goes, and beyond the
-/// limit for all, the oldest of the identity with the most, so that a flood under one name displaces itself.
+/// A new exchange is always admitted; beyond a limit, the oldest of those under the same limit goes: in a prefix the
+/// oldest of the host with the most, and beyond the limit for all, the oldest of the identity with the most, so that a
+/// flood under one name or from one host displaces itself.
 #[derive(Debug, Default)]
 pub(crate) struct HalfOpenTable {
     entries: BTreeMap<CookiePair, HalfOpen>,
@@ -39,26 +42,52 @@ pub(crate) struct HalfOpenTable {
     by_age: BTreeMap<u64, CookiePair>,
     by_identity: BTreeSet<(Identity, u64)>,
     by_prefix: BTreeSet<(Prefix, u64)>,
+    by_host: BTreeSet<(IpAddr, u64)>,
     identity_counts: BTreeMap<Identity, usize>,
     crowded: BTreeSet<(usize, Identity)>,
     prefix_counts: BTreeMap<Prefix, usize>,
+    hosts: BTreeMap<IpAddr, Host>,
+    crowded_hosts: BTreeSet<(Prefix, usize, IpAddr)>,
     next_age: u64,
     held_octets: usize,
 }
 
+/// An address that exchanges are half-open with.
+#[derive(Debug, Default)]
+struct Host {
+    exchanges: usize,
+    account: Account,
+}
+
 impl HalfOpenTable {
-    /// The exchange that this very message from there began. An altered copy of it would have begun another one, which
-    /// cannot stand in the way of the genuine one.
-    pub(crate) fn begun_by(
+    /// Message 2 once more for a repeated message 1 of `len` octets, and where it goes. `None` unless this very message
+    /// from there began an exchange: an altered copy of it would have begun another one, which cannot stand in the way of
+    /// the genuine one.
+    pub(crate) fn repeat(
         &mut self,
         cookie: InitiatorCookie,
         source: IpAddr,
-        first: Fingerprint,
-    ) -> Option<&mut AwaitingHashI> {
+        (first, len): (Fingerprint, usize),
+    ) -> Option<Result<(Path, Bytes), DatagramError>> {
         let cookies = self.by_source.get(&(cookie, source, first))?;
-        self.entries
-            .get_mut(cookies)
-            .map(|entry| &mut entry.awaiting)
+        let awaiting = &mut self.entries.get_mut(cookies)?.awaiting;
+        let account = &mut self.hosts.get_mut(&source)?.account;
+        account.received(len);
+        if !awaiting.may_repeat() || !account.pay(awaiting.second().len()) {
+            return Some(Err(DatagramError::LimitReached));
+        }
+        awaiting.repeated();
+        Some(Ok((awaiting.path, awaiting.second().clone())))
+    }
+
+    /// Whether a new exchange with an address may be answered with `sent` octets for the `received` ones.
+    pub(crate) fn admit(&mut self, source: IpAddr, received: usize, sent: usize) -> bool {
+        let Some(host) = self.hosts.get_mut(&source) else {
+            // The first message 2 may be longer than what asked for it.
+            return true;
+        };
+        host.account.received(received);
+        host.account.may_pay(sent)
     }
 
     pub(crate) fn get(&self, cookies: CookiePair) -> Option<&AwaitingHashI> {
@@ -72,8 +101,16 @@ impl HalfOpenTable {
     }
 
     /// Admits an exchange and returns how many had to go for it.
-    pub(crate) fn insert(&mut self, config: &EndpointConfig, awaiting: AwaitingHashI) -> u64 {
-        let prefix = Prefix::of(awaiting.path.remote.ip());
+    ///
+    /// `received` are the octets of message 1, unless [`admit`](Self::admit) has counted them already.
+    pub(crate) fn insert(
+        &mut self,
+        config: &EndpointConfig,
+        awaiting: AwaitingHashI,
+        received: usize,
+    ) -> u64 {
+        let source = awaiting.path.remote.ip();
+        let prefix = Prefix::of(source);
         let evicted = self.make_room(config, &awaiting.identity, prefix);
         let cookies = awaiting.cookies;
         // Only a source of randomness that repeats itself can have made these cookies before.
@@ -91,6 +128,13 @@ impl HalfOpenTable {
         );
         self.by_identity.insert((awaiting.identity.clone(), age));
         self.by_prefix.insert((prefix, age));
+        self.by_host.insert((source, age));
+        let host = self.hosts.entry(source).or_default();
+        if host.exchanges == 0 {
+            host.account.received(received);
+        }
+        host.account.pay(awaiting.second().len());
+        self.recount_host(prefix, source, |count| count + 1);
         self.recount(&awaiting.identity, |count| count + 1);
         *self.prefix_counts.entry(prefix).or_default() += 1;
         self.entries.insert(
@@ -120,11 +164,7 @@ impl HalfOpenTable {
             .get(&prefix)
             .is_some_and(|count| config.half_open_per_prefix() <= *count)
         {
-            let oldest = self
-                .by_prefix
-                .range((prefix, 0)..)
-                .next()
-                .map(|(_, age)| *age);
+            let oldest = self.oldest_of_prefix(prefix);
             evicted += self.evict(oldest);
         }
         if config.half_open_limit() <= self.entries.len() {
@@ -144,6 +184,41 @@ impl HalfOpenTable {
             .map(|(_, age)| *age)
     }
 
+    /// The oldest of the host with the most, or of all if no host has several.
+    fn oldest_of_prefix(&self, prefix: Prefix) -> Option<u64> {
+        let lowest = IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED);
+        let (_, count, host) = self
+            .crowded_hosts
+            .range(..(prefix, usize::MAX, lowest))
+            .next_back()
+            .filter(|(of, ..)| *of == prefix)?;
+        if *count == 1 {
+            let mut ages = self.by_prefix.range((prefix, 0)..);
+            ages.next().map(|(_, age)| *age)
+        } else {
+            let mut ages = self.by_host.range((*host, 0)..);
+            ages.next().map(|(_, age)| *age)
+        }
+    }
+
+    fn recount_host(
+        &mut self,
+        prefix: Prefix,
+        source: IpAddr,
+        change: impl FnOnce(usize) -> usize,
+    ) {
+        let Some(host) = self.hosts.get_mut(&source) else {
+            return;
+        };
+        self.crowded_hosts.remove(&(prefix, host.exchanges, source));
+        host.exchanges = change(host.exchanges);
+        if host.exchanges == 0 {
+            self.hosts.remove(&source);
+        } else {
+            self.crowded_hosts.insert((prefix, host.exchanges, source));
+        }
+    }
+
     fn recount(&mut self, identity: &Identity, change: impl FnOnce(usize) -> usize) {
         let count = self.identity_counts.remove(identity).unwrap_or(0);
         self.crowded.remove(&(count, identity.clone()));
@@ -157,6 +232,18 @@ impl HalfOpenTable {
     fn evict(&mut self, age: Option<u64>) -> u64 {
         let cookies = age.and_then(|age| self.by_age.get(&age).copied());
         u64::from(cookies.and_then(|cookies| self.remove(cookies)).is_some())
+    }
+
+    /// Takes an exchange out whose initiator has proved to be where it is: that address is owed any answer.
+    pub(crate) fn complete(
+        &mut self,
+        cookies: CookiePair,
+    ) -> Option<(AwaitingHashI, Vec<HeldMessage>)> {
+        let source = self.get(cookies)?.path.remote.ip();
+        if let Some(host) = self.hosts.get_mut(&source) {
+            host.account.prove();
+        }
+        self.remove(cookies)
     }
 
     /// Takes an exchange out, with the messages that were held for it.
@@ -178,6 +265,9 @@ impl HalfOpenTable {
         ));
         self.by_identity.remove(&(awaiting.identity.clone(), age));
         self.by_prefix.remove(&(prefix, age));
+        let source = awaiting.path.remote.ip();
+        self.by_host.remove(&(source, age));
+        self.recount_host(prefix, source, |count| count.saturating_sub(1));
         self.recount(&awaiting.identity, |count| count.saturating_sub(1));
         decrement(&mut self.prefix_counts, prefix);
         self.held_octets -= held

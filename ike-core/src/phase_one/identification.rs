@@ -59,11 +59,14 @@ impl Identity {
                 what: "Identification",
             });
         }
-        let text = || {
-            let text = core::str::from_utf8(id.data()).map(str::to_owned);
-            text.map_err(|_| DecodeError::BadValue {
+        // RFC 2407 section 4.6.2.3 wants no terminator; some send one, and the hashes cover it as it came.
+        let text = || match core::str::from_utf8(id.data()) {
+            Ok(text) if !text.trim_end_matches('\0').is_empty() => {
+                Ok(text.trim_end_matches('\0').to_owned())
+            }
+            _ => Err(DecodeError::BadValue {
                 what: "Identification",
-            })
+            }),
         };
         match id.id_type() {
             IdentificationType::FQDN => Ok(Self::Fqdn(text()?)),

@@ -7,6 +7,7 @@
 //! HDR*, HASH_I                        -->
 //! ```
 
+pub(crate) mod account;
 pub(crate) mod aggressive_initiator;
 pub(crate) mod aggressive_responder;
 pub(crate) mod exchange;

@@ -108,22 +108,26 @@ impl NatTraversal {
         ours: &[SocketAddr],
         theirs: &[SocketAddr],
     ) -> NatDetection {
-        let mut bodies = payloads
-            .of_type(self.payload_type())
-            .map(|payload| payload.body());
-        let matches_any = |body: &[u8], addresses: &[SocketAddr]| {
-            addresses
-                .iter()
-                .any(|address| hasher.hash(*address).as_slice() == body)
+        let hashes = |addresses: &[SocketAddr]| -> Vec<Digest> {
+            let distinct = addresses.iter().enumerate();
+            distinct
+                .filter(|(at, address)| !addresses.iter().take(*at).any(|other| other == *address))
+                .map(|(_, address)| hasher.hash(*address))
+                .collect()
         };
-        let Some(destination) = bodies.next() else {
-            return NatDetection::default();
+        let bodies = || {
+            let of_type = payloads.of_type(self.payload_type());
+            of_type.map(|payload| payload.body())
         };
-        let local = !matches_any(destination, ours);
-        // The peer may have several addresses and hash them all.
-        let mut sources = bodies.peekable();
-        let remote = sources.peek().is_some() && !sources.any(|body| matches_any(body, theirs));
-        NatDetection { local, remote }
+        let names = |hashes: &[Digest]| {
+            bodies().any(|body| hashes.iter().any(|hash| hash.as_slice() == body))
+        };
+        // The destination comes first and then the peer's addresses, of which it may have several. A hash says what it
+        // is of, so that peers which send them in another order do no harm.
+        NatDetection {
+            local: 0 < bodies().count() && !names(&hashes(ours)),
+            remote: 1 < bodies().count() && !names(&hashes(theirs)),
+        }
     }
 }
 

@@ -160,6 +160,14 @@ impl Peer {
         self.take_message_id(position, id);
         // No proof of life, since it may be a replay: message 3 is.
         self.prove(position);
+        if request.has_initial_contact() {
+            self.on_initial_contact(context, message.header().cookies());
+        }
+        // Forgetting what is older has moved it to the front.
+        let cookies = message.header().cookies();
+        let mut sas = self.isakmp_sas.iter();
+        let position = sas.position(|isakmp| isakmp.cookies() == cookies);
+        let position = position.ok_or(DatagramError::UnknownCookies)?;
         let origin = (position, path);
         let answered = wanted.and_then(|wanted| self.answer(context, origin, id, &request, wanted));
         if let Err(error) = answered {

@@ -98,6 +98,13 @@ impl Request {
         }
     }
 
+    /// Whether the peer says that it holds nothing older. RFC 2407 section 4.6.3 forbids that in aggressive mode and
+    /// allows it here, where the hash covers it.
+    pub(crate) fn has_initial_contact(&self) -> bool {
+        self.payloads()
+            .is_ok_and(|payloads| crate::informational::has_initial_contact(&payloads))
+    }
+
     fn payloads(&self) -> Result<Payloads<'_>, DecodeError> {
         self.plaintext.payloads()
     }

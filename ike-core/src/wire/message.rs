@@ -1,7 +1,7 @@
 //! A whole message: header and body.
 
 use super::numbers::PayloadType;
-use super::{DecodeError, Header, Payloads};
+use super::{DecodeError, Fragment, Header, Payloads};
 
 /// One ISAKMP message of major version 1, borrowed from its datagram.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,8 +38,21 @@ impl<'a> Message<'a> {
     }
 
     /// Whether this is a piece of a message rather than a message.
+    ///
+    /// Some peers copy the Encryption bit of the message that they cut. Its pieces are in clear nevertheless, and no
+    /// encrypted message begins with a Fragment payload.
     pub fn is_fragment(&self) -> bool {
-        !self.header.flags().is_encrypted() && self.header.next_payload() == PayloadType::FRAGMENT
+        self.header.next_payload() == PayloadType::FRAGMENT
+    }
+
+    /// Decodes the only payload of a [fragment](Self::is_fragment).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Payloads::decode`] and [`Fragment::decode`].
+    pub fn fragment(&self) -> Result<Fragment<'a>, DecodeError> {
+        let payloads = Payloads::decode(self.header.next_payload(), self.body)?;
+        Fragment::decode(payloads.exactly_one(PayloadType::FRAGMENT)?.body())
     }
 
     /// Decodes the payload chain of a message in clear.

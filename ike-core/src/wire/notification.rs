@@ -98,9 +98,10 @@ impl<'a> Notification<'a> {
         self.data
     }
 
-    /// The sequence number of R-U-THERE and R-U-THERE-ACK, RFC 3706 section 5.4.
+    /// The sequence number of R-U-THERE and R-U-THERE-ACK, RFC 3706 section 5.3: the first four octets of the data.
+    /// Some peers put more behind it, or none at all.
     pub fn sequence(&self) -> Option<u32> {
-        self.data.try_into().ok().map(u32::from_be_bytes)
+        self.data.first_chunk().copied().map(u32::from_be_bytes)
     }
 
     /// The data as attributes: the form of RESPONDER-LIFETIME, RFC 2407 section 4.6.3.1.

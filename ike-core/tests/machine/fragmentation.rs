@@ -111,6 +111,38 @@ fn every_message_may_come_in_fragments_in_any_order() {
 }
 
 #[test]
+fn fragments_may_carry_the_flag_of_what_they_are_pieces_of() {
+    let mut world = World::new();
+    world.fate = Box::new(|_| vec![]);
+    world.acquire_all();
+    let (mut seen, mut flagged) = (0, 0);
+    for _ in 0..200 {
+        for sent in world.wire[seen..].to_vec() {
+            let id = u16::try_from(sent.index).unwrap();
+            let pieces = fragment_message(&sent.contents, id, 80)
+                .unwrap_or_else(|| vec![sent.contents.clone()]);
+            for mut piece in pieces {
+                // Flags and Message ID of the whole.
+                piece[19..24].copy_from_slice(&sent.contents[19..24]);
+                flagged += usize::from(piece[19] == 1);
+                let to = sent.from.other();
+                world.inject(
+                    world.now + LATENCY,
+                    to,
+                    sent.source,
+                    sent.destination,
+                    piece,
+                );
+            }
+            seen += 1;
+        }
+        world.run_for(ms(5));
+    }
+    world.assert_agreement(3);
+    assert!(8 < flagged, "{flagged}");
+}
+
+#[test]
 fn who_does_not_announce_fragmentation_gets_no_fragments() {
     for announced in [false, true] {
         let vendor_ids = if announced {

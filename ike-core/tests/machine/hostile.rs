@@ -272,12 +272,12 @@ fn other_exchanges_and_versions_get_one_short_answer_a_second() {
         assert_eq!(error, Err(DatagramError::UnsupportedVersion { major: 2 }));
         world.now += ms(100);
     }
-    let mut answers = 0;
+    let mut answers = Vec::new();
     while let Some(answer) = world.hub.poll_transmit() {
         assert!(answer.contents.len() < main_mode.len());
-        answers += 1;
+        answers.push(notified(&answer.contents));
     }
-    assert_eq!(answers, 5);
+    assert_eq!(answers, [NotifyType::INVALID_EXCHANGE_TYPE; 5]);
     let drops = &world.hub.stats().drops;
     assert_eq!(
         (drops.unsupported_exchange, drops.unsupported_version),
@@ -285,6 +285,25 @@ fn other_exchanges_and_versions_get_one_short_answer_a_second() {
     );
     world.run_for(secs(1));
     assert!(world.hub.poll_timeout().is_none(), "no state");
+    // The answer to a question in IKEv2 says which version it is; an answer in IKEv2 is not answered.
+    world.now += secs(2);
+    let mut response = version_2.clone();
+    response[19] = 0x20;
+    let _ = world.deliver(Side::Hub, source, HUB.parse().unwrap(), &response);
+    assert!(world.hub.poll_transmit().is_none());
+    let _ = world.deliver(Side::Hub, source, HUB.parse().unwrap(), &version_2);
+    let answer = world.hub.poll_transmit().unwrap();
+    assert_eq!(
+        notified(&answer.contents),
+        NotifyType::INVALID_MAJOR_VERSION
+    );
+}
+
+fn notified(message: &[u8]) -> NotifyType {
+    let message = ike_core::wire::Message::decode(message).unwrap();
+    let payloads = message.payloads().unwrap();
+    let payload = payloads.exactly_one(PayloadType::NOTIFICATION).unwrap();
+    Notification::decode(payload.body()).unwrap().notify_type()
 }
 
 #[test]

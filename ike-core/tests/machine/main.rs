@@ -22,6 +22,7 @@ mod contract;
 mod diagnosis;
 mod fragmentation;
 mod freshness;
+mod habits;
 mod happy;
 mod hostile;
 mod liveness;

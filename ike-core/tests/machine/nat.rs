@@ -113,6 +113,29 @@ fn only_who_is_behind_the_nat_sends_keepalives() {
 }
 
 #[test]
+fn a_keepalive_is_no_sign_of_life() {
+    let mut world = behind_nat().up();
+    world.fate = Box::new(|sent| {
+        if sent.contents == [0xff] {
+            vec![LATENCY]
+        } else {
+            vec![]
+        }
+    });
+    world.run_for(secs(60));
+    let dead = |event: &Event| {
+        matches!(
+            event,
+            Event::Disconnected {
+                reason: ike_core::DisconnectReason::PeerDead { .. },
+                ..
+            }
+        )
+    };
+    assert_eq!(world.count(Side::Hub, dead), 1, "{}", world.story());
+}
+
+#[test]
 fn a_new_mapping_is_learned_from_an_authentic_message() {
     let mut world = behind_nat().up();
     world.nat.as_mut().unwrap().first_port = 30_000;

@@ -77,13 +77,12 @@ impl Session {
     }
 }
 
-fn phase_one_transform(
-    number: u8,
+fn phase_one_attributes(
     life: Duration,
     long: bool,
     group: u16,
     extra: &[(u16, u16)],
-) -> ProposalBuilder {
+) -> AttributeList {
     // aes128-sha256 with a pre-shared key.
     let mut attributes = AttributeList::new()
         .short(2, 4)
@@ -100,7 +99,7 @@ fn phase_one_transform(
     for (attribute, value) in extra {
         attributes = attributes.short(*attribute, *value);
     }
-    ProposalBuilder::new(0, ProtocolId::ISAKMP, &[]).transform(number, 1, &attributes)
+    attributes
 }
 
 fn cipher_of(keys: &SessionKeys) -> MessageCipher {
@@ -122,7 +121,12 @@ pub struct OddInitiator {
     pub group: (u16, &'static dyn Group),
     pub drop_leading_zeros: bool,
     pub extra_attributes: Vec<(u16, u16)>,
+    /// Offered as well, before the one that the value is for.
+    pub other_groups: Vec<u16>,
+    pub nonce: Vec<u8>,
     pub encrypt_third: bool,
+    /// What follows the hash in message 3.
+    pub third_payloads: fn(CookiePair) -> Vec<(PayloadType, Vec<u8>)>,
     pub life: Duration,
     pub long_attributes: bool,
     pub transform_number: u8,
@@ -144,7 +148,10 @@ impl OddInitiator {
             group: (31, rustcrypto::CURVE25519),
             drop_leading_zeros: false,
             extra_attributes: Vec::new(),
+            other_groups: Vec::new(),
+            nonce: vec![0x11; 16],
             encrypt_third: true,
+            third_payloads: |_| Vec::new(),
             life: secs(3600),
             long_attributes: false,
             transform_number: 1,
@@ -168,17 +175,21 @@ impl OddInitiator {
             private = group.generate(&random);
         }
         let g_xi = &private.public()[usize::from(self.drop_leading_zeros)..];
-        let sa = SecurityAssociationBuilder::new()
-            .proposal(&phase_one_transform(
-                self.transform_number,
+        let mut proposal = ProposalBuilder::new(0, ProtocolId::ISAKMP, &[]);
+        for (at, group) in (0..).zip(self.other_groups.iter().chain([&number])) {
+            let attributes = phase_one_attributes(
                 self.life,
                 self.long_attributes,
-                number,
+                *group,
                 &self.extra_attributes,
-            ))
+            );
+            proposal = proposal.transform(self.transform_number + at, 1, &attributes);
+        }
+        let sa = SecurityAssociationBuilder::new()
+            .proposal(&proposal)
             .build();
-        let ni = [0x11; 16];
-        let first = self.message_1(&sa, g_xi, &ni);
+        let ni = self.nonce.as_slice();
+        let first = self.message_1(&sa, g_xi, ni);
         let (source, destination) = clear_message_to(world, Side::Hub);
         let accepted = world.deliver(Side::Hub, source, destination, &first);
         self.first = first;
@@ -196,7 +207,7 @@ impl OddInitiator {
         let skeyid = Skeyid::from_pre_shared_key(
             rustcrypto::SHA2_256,
             &self.psk,
-            &ni,
+            ni,
             body(PayloadType::NONCE),
         );
         let g_xr = body(PayloadType::KEY_EXCHANGE);
@@ -216,6 +227,9 @@ impl OddInitiator {
         let iv = Iv::phase_one(keys.hash(), 16, g_xi, g_xr);
         let mut payloads = PayloadChain::new();
         payloads.push(PayloadType::HASH, &skeyid.hash_i(&inputs));
+        for (payload_type, body) in (self.third_payloads)(cookies) {
+            payloads.push(payload_type, &body);
+        }
         let header = Header::new(cookies, ExchangeType::AGGRESSIVE, MessageId::PHASE_ONE);
         let (third, base_iv) = if self.encrypt_third {
             let (body, next) = cipher.encrypt(&iv, payloads.octets()).unwrap();
@@ -862,14 +876,14 @@ impl OddResponder {
             idii_b: body(PayloadType::IDENTIFICATION),
             idir_b: &idir,
         };
+        let attributes = phase_one_attributes(self.life, true, 31, &[]);
+        let proposal = ProposalBuilder::new(0, ProtocolId::ISAKMP, &[]).transform(
+            self.transform_number,
+            1,
+            &attributes,
+        );
         let sa = SecurityAssociationBuilder::new()
-            .proposal(&phase_one_transform(
-                self.transform_number,
-                self.life,
-                true,
-                31,
-                &[],
-            ))
+            .proposal(&proposal)
             .build();
         let mut payloads = PayloadChain::new();
         payloads.push(PayloadType::HASH, &skeyid.hash_r(&inputs));
@@ -878,6 +892,14 @@ impl OddResponder {
         }
         payloads.push(PayloadType::IDENTIFICATION, &idir);
         payloads.push(PayloadType(77), b"unknown");
+        // A certificate, a request for one, a signature, and a status that nothing protects.
+        for payload_type in [6, 7, 9] {
+            payloads.push(PayloadType(payload_type), &[4; 90]);
+        }
+        payloads.push(
+            PayloadType::NOTIFICATION,
+            &notification(NotifyType::INITIAL_CONTACT),
+        );
         payloads.push(PayloadType::SECURITY_ASSOCIATION, &sa);
         payloads.push(PayloadType::NONCE, &nr);
         payloads.push(PayloadType::KEY_EXCHANGE, private.public());
@@ -909,8 +931,22 @@ impl OddResponder {
         session
     }
 
+    /// Sends the branch an Informational message.
+    pub fn inform(
+        world: &mut World,
+        session: &Session,
+        id: u32,
+        payloads: PayloadChain,
+    ) -> Result<(), DatagramError> {
+        let (message, _) = session.sealed_with_hash(ExchangeType::INFORMATIONAL, id, payloads);
+        let (source, destination) = clear_message_to(world, Side::Branch);
+        let result = world.deliver(Side::Branch, source, destination, &message);
+        world.drain();
+        result
+    }
+
     /// Answers the branch's quick mode: with `lifetime` in RESPONDER-LIFETIME, `idci` and `idcr` as given.
-    fn answer_quick_mode(
+    pub fn answer_quick_mode(
         &self,
         world: &mut World,
         session: &Session,

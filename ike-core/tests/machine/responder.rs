@@ -247,9 +247,10 @@ fn what_strangers_cause_leaves_room_for_facts_about_peers() {
         .ike_proposals(vec!["aes256-sha512-modp4096".parse().unwrap()]);
     let mut other = World::with(stranger, hub_config());
     other.acquire_all();
-    let message = other.wire[0].contents.clone();
-    for number in 0..4000 {
+    let mut message = other.wire[0].contents.clone();
+    for number in 0..4000_u32 {
         world.now += ms(60);
+        message[..4].copy_from_slice(&number.to_be_bytes());
         let _ = world.hub.handle_datagram(
             world.now,
             ike_core::Datagram {
