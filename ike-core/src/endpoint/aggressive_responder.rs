@@ -49,7 +49,7 @@ impl Endpoint {
             return self.answer_first(&first, contents, config, path, initiator);
         }
         match self.credentials.decoy().map(Arc::clone) {
-            Some(decoy) if !self.config.asks_for_credentials() => {
+            Some(decoy) if !self.is_asked_for(&first.identity) => {
                 self.answer_first(&first, contents, decoy, path, Initiator::Unknown)
             }
             _ => self.ask_for_credentials(first.identity, contents, path),
@@ -81,13 +81,18 @@ impl Endpoint {
             .map(|peer| (peer.id, Arc::clone(&peer.config)))
     }
 
+    /// Whether the embedder is to be asked about an identity that the table lacks.
+    fn is_asked_for(&self, identity: &Identity) -> bool {
+        self.config.asks_for_credentials() || self.credentials.asks_for(identity)
+    }
+
     fn ask_for_credentials(
         &mut self,
         identity: Identity,
         contents: &[u8],
         path: Path,
     ) -> Result<(), DatagramError> {
-        if !self.config.asks_for_credentials() && !self.credentials.asks_for(&identity) {
+        if !self.is_asked_for(&identity) {
             return Err(DatagramError::UnknownIdentity);
         }
         if self
