@@ -2,6 +2,7 @@
 //! on the wire. Needs root, and makes network namespaces of its own; nothing outside them is changed.
 
 mod browser;
+mod build;
 mod bulk;
 mod capture;
 mod charon_keys;
@@ -9,6 +10,7 @@ mod chrony;
 mod clock;
 mod drops;
 mod frr;
+mod handshakes;
 mod lab;
 mod matrix;
 mod namespace;
@@ -58,6 +60,11 @@ enum Command {
     Recovery(RecoveryArguments),
     /// Measures how fast traffic goes through our daemons and through others, side by side.
     Throughput(throughput::Arguments),
+    /// Measures what a handshake costs our hub and strongSwan's in processor time, side by side.
+    Handshakes(handshakes::Arguments),
+    /// The initiators of handshakes that are measured.
+    #[command(hide = true)]
+    Initiate(handshakes::Plan),
     /// One end of a transfer that is compared by checksum.
     #[command(subcommand, hide = true)]
     Stream(stream::StreamCommand),
@@ -154,6 +161,8 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run(arguments),
         Command::Recovery(arguments) => recovery(&arguments),
         Command::Throughput(arguments) => throughput::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Handshakes(arguments) => handshakes::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Initiate(plan) => plan.carry_out().map(|()| ExitCode::SUCCESS),
         Command::Stream(stream) => stream.run().map(|()| ExitCode::SUCCESS),
         Command::List(selection) => {
             for case in selection.cases() {

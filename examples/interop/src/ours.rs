@@ -241,6 +241,7 @@ fn settings_file(
         dpd_delay,
         always_encapsulate,
         measured,
+        metrics,
         absent_branches,
     } = settings;
     let psk = psk.display();
@@ -261,10 +262,10 @@ fn settings_file(
             ),
         ),
     };
-    let outlet = if *measured {
-        format!("metrics = \"{METRICS}\"")
-    } else {
-        format!("key_log = \"{}\"", key_log.display())
+    let outlet = match (measured, metrics) {
+        (true, true) => format!("metrics = \"{METRICS}\""),
+        (true, false) => String::new(),
+        (false, _) => format!("key_log = \"{}\"", key_log.display()),
     };
     let pairs: String = PAIRS.iter().map(|pair| pair_table(pair, role)).collect();
     let absent: String = (0..*absent_branches).map(absent_branch).collect();
@@ -323,19 +324,33 @@ fn pair_table(pair: &Pair, role: Role) -> String {
     }
 }
 
-/// A branch with three pairs that will never come.
+/// The identity of a branch that no daemon plays.
+pub fn absent_identity(number: usize) -> String {
+    format!("absent{number}")
+}
+
+/// The subnet behind such a branch.
+pub fn absent_subnet(number: usize) -> String {
+    format!("172.{}.{}.0/24", 16 + number / 256, number % 256)
+}
+
+/// A branch with three pairs that no daemon plays.
 fn absent_branch(number: usize) -> String {
-    let (high, low) = (16 + number / 256, number % 256);
     let pairs: String = PAIRS
         .iter()
         .map(|pair| {
             format!(
-                "[[branch.pair]]\nname = \"{}\"\nlocal = \"{}\"\nremote = \"172.{high}.{low}.0/24\"\n\n",
-                pair.name, pair.hub_subnet
+                "[[branch.pair]]\nname = \"{}\"\nlocal = \"{}\"\nremote = \"{}\"\n\n",
+                pair.name,
+                pair.hub_subnet,
+                absent_subnet(number)
             )
         })
         .collect();
-    format!("[[branch]]\nidentity = \"absent{number}\"\npsk = \"{PSK}\"\n\n{pairs}")
+    format!(
+        "[[branch]]\nidentity = \"{}\"\npsk = \"{PSK}\"\n\n{pairs}",
+        absent_identity(number)
+    )
 }
 
 /// `status --json`, as far as the cases look at it.

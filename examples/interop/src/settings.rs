@@ -19,9 +19,11 @@ pub struct Settings {
     pub dpd_delay: Duration,
     /// UDP encapsulation even where no address is translated.
     pub always_encapsulate: bool,
-    /// Counters to read, a short log and no key log, as on a machine at work.
+    /// A short log and no key log, as on a machine at work.
     pub measured: bool,
-    /// Branches in the settings of our hub that nobody plays.
+    /// Counters to read, and the status page with them, where `measured`.
+    pub metrics: bool,
+    /// Branches in the settings of a hub that no daemon plays.
     pub absent_branches: usize,
 }
 
@@ -36,6 +38,7 @@ impl Settings {
             dpd_delay: Duration::from_secs(20),
             always_encapsulate: false,
             measured: false,
+            metrics: true,
             absent_branches: 0,
         }
     }

@@ -14,6 +14,8 @@ use crate::settings::Settings;
 
 /// Where Debian puts the daemon.
 const CHARON: &str = "/usr/lib/ipsec/charon";
+/// All subnets of branches that no daemon plays.
+const ABSENT_SUBNETS: &str = "172.16.0.0/12";
 /// The one connection's name.
 const CONNECTION: &str = "vpn";
 
@@ -220,7 +222,7 @@ fn launch(lab: &Lab, role: Role, directory: &Path) -> Result<Running> {
 
 /// strongswan.conf: only what is needed is loaded, its data plane runs in user space, and keys go into its log.
 fn daemon_configuration(directory: &Path, socket: &Path, settings: &Settings) -> String {
-    let level = if settings.measured { 0 } else { 4 };
+    let (default, level) = if settings.measured { (0, 0) } else { (1, 4) };
     format!(
         "charon {{\n\
            load = random nonce openssl aes sha1 sha2 hmac kdf gcm gmp curve25519 kernel-libipsec kernel-netlink socket-default vici updown\n\
@@ -236,7 +238,7 @@ fn daemon_configuration(directory: &Path, socket: &Path, settings: &Settings) ->
              time_format = %H:%M:%S\n\
              ike_name = yes\n\
              flush_line = yes\n\
-             default = 1\n\
+             default = {default}\n\
              ike = {level}\n\
              chd = {level}\n\
            }} }}\n\
@@ -246,7 +248,7 @@ fn daemon_configuration(directory: &Path, socket: &Path, settings: &Settings) ->
     )
 }
 
-/// swanctl.conf: one connection with the lab's pairs.
+/// swanctl.conf: one connection with the lab's pairs. A hub of many branches takes them all by that one, which saves it the search.
 fn connection(role: Role, settings: &Settings) -> String {
     let (local, remote, remote_address) = match role {
         Role::Branch => (BRANCH_IDENTITY, HUB_IDENTITY, HUB_ADDRESS),
@@ -256,6 +258,14 @@ fn connection(role: Role, settings: &Settings) -> String {
         .iter()
         .map(|pair| child(pair, role, settings))
         .collect();
+    let (remote, owners) = if role == Role::Hub && 0 < settings.absent_branches {
+        ("%any".to_owned(), String::new())
+    } else {
+        (
+            format!("@{remote}"),
+            format!("id-hub = @{HUB_IDENTITY}\n id-branch = @{BRANCH_IDENTITY}\n"),
+        )
+    };
     format!(
         "connections {{ {CONNECTION} {{\n\
            version = 1\n\
@@ -267,12 +277,11 @@ fn connection(role: Role, settings: &Settings) -> String {
            keyingtries = 0\n\
            unique = replace\n\
            local {{\n auth = psk\n id = @{local}\n }}\n\
-           remote {{\n auth = psk\n id = @{remote}\n }}\n\
+           remote {{\n auth = psk\n id = {remote}\n }}\n\
            children {{\n{children}}}\n\
          }} }}\n\
          secrets {{ ike-vpn {{\n\
-           id-hub = @{HUB_IDENTITY}\n\
-           id-branch = @{BRANCH_IDENTITY}\n\
+           {owners}\
            secret = \"{PSK}\"\n\
          }} }}\n",
         settings.ike,
@@ -284,6 +293,9 @@ fn connection(role: Role, settings: &Settings) -> String {
 fn child(pair: &Pair, role: Role, settings: &Settings) -> String {
     let (local, remote, start, after_silence) = match role {
         Role::Branch => (pair.branch_subnet, pair.hub_subnet, "start", "restart"),
+        Role::Hub if 0 < settings.absent_branches => {
+            (pair.hub_subnet, ABSENT_SUBNETS, "none", "clear")
+        }
         Role::Hub => (pair.hub_subnet, pair.branch_subnet, "none", "clear"),
     };
     format!(

@@ -12,12 +12,13 @@ mod wireguard;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 
 use self::contender::{Contender, Kind};
 use self::load::{Load, Sample};
 use self::report::Row;
+use crate::build::{self, Build};
 use crate::clock;
 use crate::drops::Drops;
 use crate::site::Site;
@@ -58,13 +59,6 @@ pub struct Arguments {
     logs: Option<PathBuf>,
 }
 
-/// One build of our daemons.
-#[derive(Clone, Debug, Eq, PartialEq)]
-struct Build {
-    name: String,
-    directory: PathBuf,
-}
-
 /// One table.
 struct Section {
     name: &'static str,
@@ -87,7 +81,7 @@ struct Effort {
 ///
 /// When something does not start, when a packet of ours was not authentic or out of its window, and when the transfer differs.
 pub fn run(arguments: Arguments) -> Result<()> {
-    let builds = builds(&arguments.builds)?;
+    let builds = build::given(&arguments.builds)?;
     let sections: Vec<Section> = sections(&builds, arguments.alone)
         .into_iter()
         .filter(|section| {
@@ -148,32 +142,6 @@ pub fn run(arguments: Arguments) -> Result<()> {
         logs.display()
     );
     Ok(std::fs::remove_dir_all(&logs)?)
-}
-
-fn builds(given: &[String]) -> Result<Vec<Build>> {
-    if given.is_empty() {
-        let program = std::env::current_exe()?;
-        let directory = program.parent().context("this program has no directory")?;
-        return Ok(vec![Build {
-            name: "ours".to_owned(),
-            directory: directory.to_owned(),
-        }]);
-    }
-    given
-        .iter()
-        .map(|build| {
-            let (name, directory) = build
-                .split_once('=')
-                .with_context(|| format!("--build {build}: write NAME=DIRECTORY"))?;
-            let directory = PathBuf::from(directory)
-                .canonicalize()
-                .with_context(|| format!("--build {build}"))?;
-            Ok(Build {
-                name: name.to_owned(),
-                directory,
-            })
-        })
-        .collect()
 }
 
 fn sections(builds: &[Build], alone: bool) -> Vec<Section> {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::Build;
 use super::wireguard::WireGuard;
+use crate::build::Build;
 use crate::drops::Drops;
 use crate::lab::{self, Lab, Role};
 use crate::namespace::Namespace;
