@@ -139,9 +139,10 @@ impl MessageCipher {
     /// [`CipherError::WrongIvLength`] if the IV was made for another cipher.
     pub fn encrypt(&self, iv: &Iv, payloads: &[u8]) -> Result<(Vec<u8>, Iv), CipherError> {
         let block_len = self.block_len();
-        let mut buffer = payloads.to_vec();
         let len = payloads.len().max(1).next_multiple_of(block_len);
         let padding = len - payloads.len();
+        let mut buffer = Vec::with_capacity(len);
+        buffer.extend_from_slice(payloads);
         buffer.resize(len, 0);
         if let (Some(count), Some(last)) = (padding.checked_sub(1), buffer.last_mut()) {
             *last = u8::try_from(count).unwrap_or(0);

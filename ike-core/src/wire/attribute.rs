@@ -146,7 +146,8 @@ pub struct AttributeList(Vec<u8>);
 impl AttributeList {
     /// A list without attributes.
     pub fn new() -> Self {
-        Self::default()
+        // As much as a transform usually has.
+        Self(Vec::with_capacity(48))
     }
 
     /// Appends an attribute in the short form.

@@ -274,7 +274,7 @@ pub enum DecodedPayload<'a> {
 /// Payloads being put together, with next-payload fields and lengths kept right.
 ///
 /// A body longer than 65,531 octets cannot be expressed; nothing this crate encodes comes near.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct PayloadChain {
     octets: Vec<u8>,
     first: Option<PayloadType>,
@@ -285,7 +285,11 @@ pub struct PayloadChain {
 impl PayloadChain {
     /// A chain without payloads.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            octets: Vec::with_capacity(USUAL_LEN),
+            first: None,
+            last: 0,
+        }
     }
 
     /// Appends a payload.
@@ -330,5 +334,14 @@ impl PayloadChain {
     }
 }
 
+impl Default for PayloadChain {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Octets of the generic payload header.
 const GENERIC_HEADER_LEN: usize = 4;
+
+/// Octets that few messages exceed: a chain does not grow step by step.
+const USUAL_LEN: usize = 512;

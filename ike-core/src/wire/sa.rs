@@ -4,7 +4,7 @@
 use super::limits::{MAX_PROPOSALS, MAX_SPI_LEN, MAX_TRANSFORMS, MAX_TRANSFORMS_IN_ALL};
 use super::numbers::{DomainOfInterpretation, PayloadType, ProtocolId, Situation};
 use super::reader::Reader;
-use super::writer::{count_field, patch, push_generic};
+use super::writer::{count_field, patch, push_generic, push_generic_parts};
 use super::{AttributeList, Attributes, DecodeError};
 
 /// Security Association payload body of the IPsec DOI: an offer or the choice from one.
@@ -259,7 +259,7 @@ pub struct SecurityAssociationBuilder {
 impl SecurityAssociationBuilder {
     /// A body of the IPsec DOI with SIT_IDENTITY_ONLY and no proposals yet.
     pub fn new() -> Self {
-        let mut octets = Vec::new();
+        let mut octets = Vec::with_capacity(USUAL_LEN);
         octets.extend_from_slice(&DomainOfInterpretation::IPSEC.0.to_be_bytes());
         octets.extend_from_slice(&Situation::IDENTITY_ONLY.0.to_be_bytes());
         Self { octets, last: None }
@@ -300,7 +300,8 @@ pub struct ProposalBuilder {
 impl ProposalBuilder {
     /// A proposal without transforms yet. The SPI is four octets for ESP and empty for ISAKMP.
     pub fn new(number: u8, protocol: ProtocolId, spi: &[u8]) -> Self {
-        let mut body = vec![number, protocol.0, count_field(spi.len()), 0];
+        let mut body = Vec::with_capacity(USUAL_LEN);
+        body.extend_from_slice(&[number, protocol.0, count_field(spi.len()), 0]);
         body.extend_from_slice(spi);
         Self {
             body,
@@ -333,12 +334,14 @@ impl ProposalBuilder {
             TRANSFORM_COUNT_OFFSET,
             count_field(self.count),
         );
-        let mut transform = vec![number, id, 0, 0];
-        transform.extend_from_slice(attributes);
-        push_generic(&mut self.body, &transform);
+        let head = [number, id, 0, 0];
+        push_generic_parts(&mut self.body, [&head, attributes]);
         self
     }
 }
+
+/// Octets that an offer of one transform does not exceed.
+const USUAL_LEN: usize = 96;
 
 /// Where the number of transforms stands in a Proposal's body.
 const TRANSFORM_COUNT_OFFSET: usize = 3;

@@ -2,9 +2,15 @@
 
 /// Appends `body` behind a generic payload header without a next payload, RFC 2408 section 3.2.
 pub(crate) fn push_generic(out: &mut Vec<u8>, body: &[u8]) {
+    push_generic_parts(out, [body]);
+}
+
+/// The same for a body in parts.
+pub(crate) fn push_generic_parts<const N: usize>(out: &mut Vec<u8>, parts: [&[u8]; N]) {
+    let len: usize = parts.iter().map(|part| part.len()).sum();
     out.extend_from_slice(&[0, 0]);
-    out.extend_from_slice(&length_field(body.len() + 4).to_be_bytes());
-    out.extend_from_slice(body);
+    out.extend_from_slice(&length_field(len + 4).to_be_bytes());
+    parts.iter().for_each(|part| out.extend_from_slice(part));
 }
 
 /// Writes one octet at `offset`, which the caller wrote before.
