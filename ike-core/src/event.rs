@@ -90,6 +90,8 @@ pub enum Event {
         initial_contact: bool,
         /// Whether the ISAKMP SA renews an earlier one, whose IPsec SAs it adopts.
         renewal: bool,
+        /// From message 1, as we sent or received it, to the proof.
+        took: Duration,
     },
     /// Phase 1 has failed. For a known identity or our own attempts only, and limited in rate for strangers.
     PhaseOneFailed {
@@ -117,6 +119,8 @@ pub enum Event {
         pair: PairIndex,
         /// Names the SAs as in [`Event::SaInstalled`].
         inbound_spi: Spi,
+        /// From message 1, as we sent or received it, until both sides had the SA.
+        took: Duration,
     },
     /// A pair of IPsec SAs is gone, in both directions.
     SaClosed {

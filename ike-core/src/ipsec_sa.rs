@@ -1,5 +1,7 @@
 //! An IPsec SA from the point of view of IKE: names and times. Its keys are with whoever processes ESP.
 
+use core::time::Duration;
+
 use crate::config::PairIndex;
 use crate::context::Context;
 use crate::cookie::CookiePair;
@@ -27,6 +29,8 @@ pub(crate) struct InstalledSa {
     pub(crate) renew: Option<Instant>,
     pub(crate) expire: Instant,
     kilobytes: Option<u64>,
+    /// How long a negotiation of ours took.
+    took: Option<Duration>,
     /// Whether running out of kilobytes is ours to prevent.
     may_renew: bool,
 }
@@ -66,8 +70,15 @@ impl InstalledSa {
             renew: may_renew.then_some(schedule.renew),
             expire: schedule.expire,
             kilobytes: sa.lifetimes.kilobytes,
+            took: sa.took,
             may_renew,
         }
+    }
+
+    /// How long the negotiation took, if the SA is confirmed now.
+    pub(crate) fn took(&self, now: Instant) -> Duration {
+        self.took
+            .unwrap_or_else(|| now.saturating_duration_since(self.installed))
     }
 
     /// Gives way to a newer SA. The side that began the replacement deletes; the other one waits for that.

@@ -52,6 +52,8 @@ pub(crate) struct Capabilities {
 pub(crate) struct Negotiated {
     pub(crate) cookies: CookiePair,
     pub(crate) role: Role,
+    /// When message 1 was sent or came.
+    pub(crate) began: Instant,
     pub(crate) proposal: IkeProposal,
     pub(crate) keys: SessionKeys,
     pub(crate) cipher: MessageCipher,
@@ -138,6 +140,10 @@ impl IsakmpSa {
 
     pub(crate) fn role(&self) -> Role {
         self.negotiated.role
+    }
+
+    pub(crate) fn began(&self) -> Instant {
+        self.negotiated.began
     }
 
     pub(crate) fn proposal(&self) -> IkeProposal {

@@ -287,6 +287,7 @@ impl Peer {
             proposal: isakmp.proposal(),
             initial_contact,
             renewal,
+            took: context.now.saturating_duration_since(isakmp.began()),
         });
         tracing::info!(
             peer = %self.id, identity = %self.config.remote(), cookies = %isakmp.cookies(),
@@ -529,6 +530,7 @@ impl Peer {
             return;
         };
         sa.state = SaState::Current;
+        let took = sa.took(context.now);
         let (pair, ours) = (sa.pair, sa.role == Role::Initiator);
         for older in &mut self.sas {
             if older.pair == pair
@@ -543,6 +545,7 @@ impl Peer {
             peer: self.id,
             pair,
             inbound_spi,
+            took,
         });
         self.limit_inbound(context, pair);
     }

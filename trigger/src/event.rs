@@ -64,6 +64,8 @@ pub enum Event {
         legacy: bool,
         /// Whether it replaces an ISAKMP SA that was still alive.
         renewal: bool,
+        /// How long phase 1 took, from its first message.
+        took: Duration,
     },
     /// The last ISAKMP SA with the peer has ended.
     PeerDown {
@@ -94,6 +96,8 @@ pub enum Event {
         outbound_spi: u32,
         /// Whether it replaces one that was still alive.
         rekeyed: bool,
+        /// How long the quick mode took, from its first message.
+        took: Duration,
     },
     /// A pair has lost an SA.
     SaDown {

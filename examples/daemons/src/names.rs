@@ -201,6 +201,7 @@ impl Names {
                 inbound_spi,
                 outbound_spi,
                 rekeyed,
+                ..
             } => {
                 let (peer, pair) = self.pair(*pair);
                 let what = if *rekeyed { "SA rekeyed" } else { "SA up" };

@@ -273,6 +273,7 @@ impl AwaitingSa2 {
             negotiated: Negotiated {
                 cookies,
                 role: Role::Initiator,
+                began: self.retransmit.started(),
                 proposal: verified.proposal,
                 keys: verified.keys,
                 cipher: verified.cipher,

@@ -430,6 +430,7 @@ impl AwaitingHashI {
         Negotiated {
             cookies: self.cookies,
             role: Role::Responder,
+            began: self.began,
             proposal: self.proposal,
             keys: verified.keys.session,
             cipher: verified.keys.cipher,

@@ -204,6 +204,7 @@ impl AwaitingHash2 {
             selectors,
             carriage: self.carriage,
             lifetimes,
+            took: None,
         };
         Ok((sa, nr_b.to_vec()))
     }
@@ -233,7 +234,7 @@ impl AwaitingHash2 {
         verified: Verified,
     ) -> (NewSa, Finished, Option<Duration>) {
         let Verified {
-            sa,
+            mut sa,
             nr_b,
             iv,
             fingerprint,
@@ -248,6 +249,11 @@ impl AwaitingHash2 {
         let third =
             sealed.map(|(message, _)| context.output.send(path.local, path.remote, message));
         let round_trip = self.retransmit.round_trip(context.now);
+        sa.took = Some(
+            context
+                .now
+                .saturating_duration_since(self.retransmit.started()),
+        );
         let finished = Finished {
             repeated: fingerprint,
             answer: third,

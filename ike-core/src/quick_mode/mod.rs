@@ -13,6 +13,8 @@ pub(crate) mod offer;
 pub(crate) mod responder;
 mod selector;
 
+use core::time::Duration;
+
 use bytes::Bytes;
 
 use self::offer::Carriage;
@@ -105,6 +107,8 @@ pub(crate) struct NewSa {
     pub(crate) selectors: Selectors,
     pub(crate) carriage: Carriage,
     pub(crate) lifetimes: Lifetimes,
+    /// How long a negotiation of ours took; the peer's is over when it confirms the SA.
+    pub(crate) took: Option<Duration>,
 }
 
 /// The keys of both directions: inbound, then outbound. Each is made with the SPI of whoever receives, RFC 2409

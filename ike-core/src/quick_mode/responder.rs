@@ -178,6 +178,7 @@ impl AwaitingHash3 {
             selectors,
             carriage: choice.carriage,
             lifetimes,
+            took: None,
         };
         let awaiting = Self {
             pair,

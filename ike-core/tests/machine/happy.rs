@@ -85,6 +85,22 @@ fn both_ends_report_who_the_other_is() {
 }
 
 #[test]
+fn both_ends_say_how_long_each_exchange_took() {
+    let world = World::new().up();
+    let took = world.events.iter().filter_map(|(_, _, event)| match event {
+        Event::Established { took, .. } | Event::SaConfirmed { took, .. } => Some(*took),
+        _ => None,
+    });
+    // Either end counts from message 1 to what ends the exchange for it, which is one round trip.
+    assert_eq!(
+        took.collect::<Vec<_>>(),
+        [2 * LATENCY; 8],
+        "{}",
+        world.story()
+    );
+}
+
+#[test]
 fn every_suite_comes_up() {
     let ike = [
         "aes128-sha1-modp2048",

@@ -20,6 +20,7 @@ impl Branch {
                 nat,
                 proposal,
                 renewal,
+                took,
                 ..
             } => {
                 self.ike_up = true;
@@ -32,6 +33,7 @@ impl Branch {
                     nat: nat.any(),
                     legacy: proposal.is_legacy(),
                     renewal,
+                    took,
                 });
                 if !renewal {
                     self.hope(now, true);
@@ -47,8 +49,11 @@ impl Branch {
             }
             ike_core::Event::SaInstalled { sa, .. } => self.sa_installed(now, &sa),
             ike_core::Event::SaConfirmed {
-                pair, inbound_spi, ..
-            } => self.sa_confirmed(now, pair, inbound_spi),
+                pair,
+                inbound_spi,
+                took,
+                ..
+            } => self.sa_confirmed(now, pair, inbound_spi, took),
             ike_core::Event::SaClosed {
                 pair,
                 inbound_spi,
@@ -141,7 +146,13 @@ impl Branch {
         }
     }
 
-    fn sa_confirmed(&mut self, now: Instant, pair: PairIndex, inbound_spi: ike_core::Spi) {
+    fn sa_confirmed(
+        &mut self,
+        now: Instant,
+        pair: PairIndex,
+        inbound_spi: ike_core::Spi,
+        took: Duration,
+    ) {
         let index = pair.index();
         let Some(line) = self.lines.get_mut(index) else {
             return;
@@ -162,6 +173,7 @@ impl Branch {
             inbound_spi: spi.get(),
             outbound_spi: outbound_spi.get(),
             rekeyed,
+            took,
         });
     }
 

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::time::Instant;
 
 use ike_core::{Identity, PairIndex};
@@ -22,6 +23,7 @@ impl Hub {
                 nat,
                 proposal,
                 renewal,
+                took,
                 ..
             } => {
                 let entry = RollEntry::new(identity, local, remote, cookies);
@@ -34,6 +36,7 @@ impl Hub {
                         nat: nat.any(),
                         legacy,
                         renewal,
+                        took,
                     },
                 );
             }
@@ -50,8 +53,9 @@ impl Hub {
                 peer,
                 pair,
                 inbound_spi,
+                took,
             } => {
-                self.sa_confirmed(now, peer, pair, inbound_spi);
+                self.sa_confirmed(now, peer, pair, inbound_spi, took);
             }
             ike_core::Event::SaClosed {
                 peer,
@@ -115,6 +119,7 @@ impl Hub {
             nat: arrangement.nat,
             legacy: arrangement.legacy,
             renewal: arrangement.renewal,
+            took: arrangement.took,
         });
         self.event(Event::RollChanged {
             entry: Box::new(entry),
@@ -167,6 +172,7 @@ impl Hub {
         peer: ike_core::PeerId,
         pair: PairIndex,
         inbound_spi: ike_core::Spi,
+        took: Duration,
     ) {
         let Some((_, id)) = self.pair_of(peer, pair) else {
             return;
@@ -184,6 +190,7 @@ impl Hub {
             inbound_spi: spi.get(),
             outbound_spi: outbound_spi.get(),
             rekeyed,
+            took,
         });
     }
 
@@ -284,4 +291,5 @@ struct Arrangement {
     nat: bool,
     legacy: bool,
     renewal: bool,
+    took: Duration,
 }
