@@ -39,6 +39,25 @@ function dots(octal) {
   return text;
 }
 
+// DES, 3DES, MD5 and Diffie-Hellman groups below 14, in the words of the settings.
+const old = /^(?:des|3des|md5|modp768|modp1024|modp1536)$/;
+
+// A proposal, its old algorithms marked.
+function setAlgorithms(node, text) {
+  if (node.dataset.text === text) return;
+  node.dataset.text = text;
+  node.replaceChildren();
+  text.split("-").forEach((word, index) => {
+    if (index > 0) node.append("-");
+    if (!old.test(word)) return node.append(word);
+    const mark = document.createElement("strong");
+    mark.className = "legacy";
+    mark.textContent = word;
+    mark.title = "kept only for old peers";
+    return node.append(mark);
+  });
+}
+
 // Worst first: pairs down, then pairs without proof, then old algorithms, then by name.
 function rank(peer) {
   const count = (state) => peer.pairs.filter((pair) => pair.state === state).length;
@@ -75,7 +94,7 @@ function fillPair(node, pair) {
     `${answered.split("●").length - 1} of the last eight probes answered`);
   set(part("rtt"), pair.rtt_ms === null ? "" : `${pair.rtt_ms.toFixed(1)} ms`);
   set(part("bytes"), `${octets(pair.bytes_in)} in, ${octets(pair.bytes_out)} out`);
-  set(part("esp"), pair.esp ?? "");
+  setAlgorithms(part("esp"), pair.esp ?? "");
   set(part("failure"), pair.state !== "up" && pair.last_failure ? pair.last_failure : "");
 }
 
@@ -84,14 +103,9 @@ function fill(peer) {
   const facts = [];
   if (data.address) facts.push(data.nat ? `${data.address}, behind NAT` : data.address);
   facts.push(`IKE ${data.ike}`);
-  if (data.ike_proposal) facts.push(data.ike_proposal);
-  set(node.querySelector(".facts"), facts.join(" · "));
-  if (data.legacy) {
-    const mark = document.createElement("span");
-    mark.className = "legacy";
-    mark.textContent = " · legacy algorithms";
-    node.querySelector(".facts").append(mark);
-  }
+  set(node.querySelector(".about"), facts.join(" · "));
+  setAlgorithms(node.querySelector(".ike"), data.ike_proposal ?? "");
+  set(node.querySelector(".warning"), data.legacy ? "legacy algorithms" : "");
   set(node.querySelector(".trouble"), data.ike !== "up" && data.last_failure ? data.last_failure : "");
   const list = node.querySelector(".pairs");
   while (list.children.length > data.pairs.length) list.lastElementChild.remove();
@@ -179,15 +193,17 @@ function summarise() {
   const parts = [`${count.up} of ${all} pairs up`];
   if (count.unproven) parts.push(`${count.unproven} unproven`);
   if (count.down) parts.push(`${count.down} down`);
-  set(by("summary"), `${parts.join(", ")}; running for ${ago(now() - began)}`);
+  set(by("counts"), parts.join(", "));
+  set(by("uptime"), `· running for ${ago(now() - began)}`);
   by("summary").classList.remove("stale");
 }
 
 function takeAll(whole) {
   skew = whole.now - Date.now() / 1000;
   began = whole.began;
-  set(by("title"), `${whole.role} ${whole.identity}`);
-  document.title = only === null ? `${whole.role} ${whole.identity}` : `${only} at ${whole.identity}`;
+  const name = whole.role === whole.identity ? whole.role : `${whole.role} ${whole.identity}`;
+  set(by("title"), name);
+  document.title = only === null ? name : `${only} at ${name}`;
   watcher.disconnect();
   visible.clear();
   peers.clear();
@@ -196,6 +212,7 @@ function takeAll(whole) {
   filter();
   sorted.forEach((peer) => watcher.observe(peer.node));
   summarise();
+  if (only !== null) showHistory();
   performance.mark("ready");
   document.body.dataset.ready = "true";
 }
@@ -242,8 +259,11 @@ function showOutcome(fact) {
   const item = document.createElement("li");
   const pair = fact.pair ? `${fact.pair.name}: ` : "";
   const detail = fact.detail ? `, ${fact.detail}` : "";
-  item.textContent =
-    `${new Date(fact.at * 1000).toLocaleString()}  ${pair}${said(fact.event)}${detail}`;
+  const time = document.createElement("time");
+  const at = new Date(fact.at * 1000);
+  time.dateTime = at.toISOString();
+  time.textContent = at.toLocaleString();
+  item.append(time, ` ${pair}${said(fact.event)}${detail}`);
   if (fact.event === "negotiation_failed") item.className = "failed";
   return item;
 }
@@ -253,6 +273,9 @@ async function showHistory() {
   by("history").hidden = !answer.ok;
   if (!answer.ok) return;
   const page = await answer.json();
+  // In the order in which the settings have them.
+  const order = (peers.get(only)?.data.pairs ?? []).map((pair) => pair.name);
+  page.pairs.sort((one, other) => order.indexOf(one.name) - order.indexOf(other.name));
   by("strips").replaceChildren(...page.pairs.map((pair) => showStrip(pair, page.box_seconds)));
   by("outcomes").replaceChildren(...page.outcomes.map(showOutcome));
 }
@@ -262,7 +285,7 @@ function listen() {
   source.addEventListener("all", (event) => takeAll(JSON.parse(event.data)));
   source.addEventListener("changes", (event) => takeChanges(JSON.parse(event.data)));
   source.addEventListener("error", () => {
-    set(by("summary"), "The daemon does not answer; what is shown may be old.");
+    set(by("counts"), "The daemon does not answer; what is shown may be old.");
     by("summary").classList.add("stale");
     if (source.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
   });
@@ -273,8 +296,10 @@ by("show").addEventListener("change", filter);
 by("controls").addEventListener("submit", (event) => event.preventDefault());
 if (only !== null) {
   by("controls").hidden = true;
-  showHistory();
   setInterval(showHistory, 10000);
 }
-setInterval(() => visible.forEach(fill), 1000);
+setInterval(() => {
+  visible.forEach(fill);
+  if (began) set(by("uptime"), `· running for ${ago(now() - began)}`);
+}, 1000);
 listen();
