@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use ike_core::PreSharedKey;
 use ike_core::crypto::rustcrypto::OsRandom;
 use thiserror::Error;
@@ -15,6 +16,7 @@ use crate::daemon::{self, RunError};
 use crate::diagnosis;
 use crate::io::SystemError;
 use crate::logging::LogFormat;
+use crate::manual;
 use crate::role::Role;
 use crate::service;
 use crate::settings::{
@@ -70,6 +72,30 @@ enum Action {
     Events(Config),
     /// Print a fresh 256-bit pre-shared key
     Psk,
+    /// Write the manual pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// Where to
+        directory: PathBuf,
+        #[command(flatten)]
+        installed: Installed,
+    },
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// Which one
+        shell: Shell,
+        #[command(flatten)]
+        installed: Installed,
+    },
+}
+
+/// For packages, which cannot call a program `hub` or `branch`.
+#[derive(Args, Debug)]
+struct Installed {
+    /// The name that the program is installed under
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -138,7 +164,32 @@ fn execute(role: Role, action: Action) -> Result<(), CommandError> {
         }
         Action::Events(Config { config }) => events(&settings::control_path(&config, role)?),
         Action::Psk => print(&format!("{}\n", PreSharedKey::generate(&OsRandom::new()))),
+        Action::Man {
+            directory,
+            installed,
+        } => {
+            for page in manual::pages(parser(role, installed), role)? {
+                std::fs::write(directory.join(page.file), page.text)?;
+            }
+            Ok(())
+        }
+        Action::Completions { shell, installed } => {
+            let mut parser = parser(role, installed);
+            let name = parser.get_name().to_owned();
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut parser, name, &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
     }
+}
+
+fn parser(role: Role, installed: Installed) -> clap::Command {
+    let parser = match role {
+        Role::Hub => HubCommand::command(),
+        Role::Branch => BranchCommand::command(),
+    };
+    let name = installed.name.unwrap_or_else(|| role.name().to_owned());
+    parser.name(name.clone()).bin_name(name)
 }
 
 fn check(role: Role, config: &Path) -> Result<(), CommandError> {

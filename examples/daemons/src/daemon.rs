@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use thiserror::Error;
 use tracing::{debug, info, trace, warn};
-use trigger::{Carrier, Encapsulated, Event, MAX_OVERHEAD, Received};
+use trigger::{Carrier, Encapsulated, Event, MAX_OVERHEAD, PairState, Received};
 
 use self::role::{Reloaded, RoleState};
 pub use crate::assemble::AssembleError;
 use crate::command::show;
+use crate::hook::{self, HookRuns};
 use crate::io::{
     OuterSockets, Outgoing, ReceiveBuffers, Routes, SystemError, Train, Tun, TunBuffer,
     is_transient, would_block,
@@ -26,12 +27,15 @@ use crate::key_log::WiresharkKeyLog;
 use crate::logging::LogFormat;
 use crate::machine::Machine;
 use crate::names::Names;
+use crate::privileges;
 use crate::role::Role;
 use crate::service::Service;
 use crate::settings::{GatewaySettings, Report, RouteSettings, SettingsError};
 use crate::signals::Signals;
 use crate::snapshot::{self, IoDrops, Snapshot};
 use crate::status::Status;
+use crate::supervisor::Supervisor;
+use crate::timings::{Distributions, Timings};
 use crate::{clock, logging};
 
 /// How long the daemon takes to say goodbye at most.
@@ -68,11 +72,14 @@ struct Daemon {
     role: RoleState,
     machine: Machine,
     names: Names,
+    timings: Timings,
     outer: OuterSockets,
     /// Before the TUN, so that they are removed while it is there.
     routes: Routes,
     tun: Tun,
     service: Service,
+    hook_runs: HookRuns,
+    supervisor: Supervisor,
     signals: Signals,
     buffers: ReceiveBuffers,
     from_tun: TunBuffer,
@@ -169,15 +176,28 @@ impl Daemon {
             SystemError::new("catch signals", error, "check the system's limits")
         })?;
         let service = Service::begin(&gateway.control, gateway.metrics)?;
+        let hook_runs = match &gateway.hook {
+            Some(settings) => hook::begin(settings, role.role(), service.listen())?,
+            None => HookRuns::default(),
+        };
+        privileges::keep_what_running_takes().map_err(|error| {
+            let remedy = "run it as root or with the capabilities of its systemd unit";
+            SystemError::new("give up capabilities", error, remedy)
+        })?;
         let now = clock::now();
+        let mut timings = Timings::default();
+        timings.adopt(now, machine.pairs().iter().map(|pair| pair.id));
         Ok(Self {
             names: Names::of(&machine),
+            timings,
             role,
             machine,
             outer: outside.outer,
             tun: outside.tun,
             routes: outside.routes,
             service,
+            hook_runs,
+            supervisor: Supervisor::default(),
             signals,
             buffers: ReceiveBuffers::default(),
             from_tun: TunBuffer::default(),
@@ -196,6 +216,7 @@ impl Daemon {
         let began = clock::now();
         self.role.begin(began, &mut self.machine);
         self.drain();
+        self.supervisor = Supervisor::ready(began);
         loop {
             let ready = self.wait().map_err(|error| {
                 SystemError::new("wait for packets", error, "check the system's limits")
@@ -219,6 +240,7 @@ impl Daemon {
             self.machine.poll_timeout(),
             self.ends,
             self.role.poll_timeout(),
+            self.supervisor.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -286,6 +308,11 @@ impl Daemon {
             self.machine.handle_timeout(now);
         }
         self.drain();
+        self.supervisor.handle_timeout(now, || {
+            let pairs = self.machine.pairs();
+            let up = pairs.iter().filter(|pair| pair.state == PairState::Up);
+            format!("{} of {} pairs up", up.count(), pairs.len())
+        });
         Ok(())
     }
 
@@ -302,6 +329,7 @@ impl Daemon {
         while let Some(event) = self.machine.poll_event() {
             self.names.log(&event);
             self.route(&event);
+            self.timings.note(clock::now(), &event);
             self.service
                 .publish(|| self.names.fact(clock::wall(), &event));
             if let Event::RollChanged { entry } = &event {
@@ -408,10 +436,11 @@ impl Daemon {
     fn heed_signals(&mut self, now: Instant) {
         let asked = self.signals.asked();
         if asked.reload {
-            self.reload(now);
+            Supervisor::reloading(|| self.reload(now));
         }
         if asked.end && self.ends.is_none() {
             info!("ending");
+            Supervisor::stopping();
             self.ends = Some(now + GOODBYE);
             self.machine.close(now);
         }
@@ -440,6 +469,8 @@ impl Daemon {
         // Facts about what has gone are told under its old name.
         self.drain();
         self.names = Names::of(&self.machine);
+        self.timings
+            .adopt(now, self.machine.pairs().iter().map(|pair| pair.id));
     }
 
     fn answer(&mut self, now: Instant) {
@@ -458,6 +489,8 @@ impl Daemon {
                         &self.role,
                         &self.machine,
                         self.drops,
+                        self.timings.distributions(),
+                        &self.hook_runs,
                     )),
                 )
             });
@@ -546,6 +579,8 @@ fn take_snapshot(
     role: &RoleState,
     machine: &Machine,
     drops: IoDrops,
+    distributions: &Distributions,
+    hook_runs: &HookRuns,
 ) -> Snapshot {
     Snapshot {
         taken: clock::wall(),
@@ -561,6 +596,8 @@ fn take_snapshot(
         },
         negotiations: snapshot::negotiations(machine.stats()),
         drops: snapshot::drops(machine.stats(), machine.ike_stats(), drops),
+        distributions: distributions.clone(),
+        hook_runs: hook_runs.counts(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// One thing that has happened. `hub events` and the status page show these.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -31,8 +31,7 @@ pub(crate) struct FactPair {
 }
 
 /// What kind of fact.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum FactKind {
     PeerUp,
     PeerRenewed,
@@ -47,6 +46,36 @@ pub(crate) enum FactKind {
 }
 
 impl FactKind {
+    /// All of them.
+    pub(crate) const ALL: [Self; 10] = [
+        Self::PeerUp,
+        Self::PeerRenewed,
+        Self::PeerDown,
+        Self::AddressChanged,
+        Self::SaUp,
+        Self::SaRekeyed,
+        Self::SaDown,
+        Self::PairUp,
+        Self::PairDown,
+        Self::NegotiationFailed,
+    ];
+
+    /// Its name for other programs.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::PeerUp => "peer_up",
+            Self::PeerRenewed => "peer_renewed",
+            Self::PeerDown => "peer_down",
+            Self::AddressChanged => "address_changed",
+            Self::SaUp => "sa_up",
+            Self::SaRekeyed => "sa_rekeyed",
+            Self::SaDown => "sa_down",
+            Self::PairUp => "pair_up",
+            Self::PairDown => "pair_down",
+            Self::NegotiationFailed => "negotiation_failed",
+        }
+    }
+
     /// Whether it tells how a negotiation ended.
     pub(crate) fn is_outcome(self) -> bool {
         match self {
@@ -61,6 +90,12 @@ impl FactKind {
             | Self::PairUp
             | Self::PairDown => false,
         }
+    }
+}
+
+impl Serialize for FactKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.label())
     }
 }
 

@@ -11,12 +11,15 @@ pub mod daemon;
 pub mod diagnosis;
 mod fact;
 mod failure;
+mod hook;
 pub mod io;
 pub mod key_log;
 pub mod logging;
 mod machine;
+mod manual;
 mod metrics;
 mod names;
+mod privileges;
 pub mod role;
 mod roll;
 pub mod service;
@@ -24,6 +27,8 @@ pub mod settings;
 mod signals;
 mod snapshot;
 pub mod status;
+mod supervisor;
+mod timings;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]

@@ -1,16 +1,21 @@
-//! Logs to standard error: one line per fact, `RUST_LOG` chooses how many.
+//! Logs to standard error, or to the journal where that is behind it: one line per fact, `RUST_LOG` chooses how many.
+
+mod journal;
 
 use std::io::{IsTerminal as _, stderr};
 
 use clap::ValueEnum;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use self::journal::Journal;
 
 /// How a line of the log is written.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 #[non_exhaustive]
 pub enum LogFormat {
-    /// For people.
+    /// For people: lines on standard error, or entries with fields where the journal is behind that.
     #[default]
     Human,
     /// One JSON object a line.
@@ -28,12 +33,19 @@ pub(crate) fn begin(format: LogFormat) {
             .parse_lossy(wanted),
         _ => EnvFilter::builder().parse_lossy(DEFAULT),
     };
+    // A second call, as from a test, keeps the first subscriber.
+    if format == LogFormat::Human
+        && let Some(journal) = Journal::behind_stderr()
+    {
+        let subscriber = tracing_subscriber::registry().with(filter).with(journal);
+        let _ = tracing::subscriber::set_global_default(subscriber);
+        return;
+    }
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)
         .with_ansi(stderr().is_terminal())
         .with_target(false);
-    // A second call, as from a test, keeps the first subscriber.
     let _ = match format {
         LogFormat::Human => tracing::subscriber::set_global_default(subscriber.finish()),
         LogFormat::Json => {

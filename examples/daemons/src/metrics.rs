@@ -2,11 +2,14 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{
+    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
+};
 use prometheus::{Encoder as _, TextEncoder};
 
 use crate::snapshot::Snapshot;
 use crate::status::{PairStatus, PeerStatus};
+use crate::timings::Distribution;
 
 /// The content type of [`text`].
 pub(crate) const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -46,7 +49,10 @@ pub(crate) fn text(snapshot: &Snapshot) -> String {
         pair_bytes(snapshot),
         negotiations(snapshot),
         drops(snapshot),
+        hook_runs(snapshot),
         legacy(snapshot),
+        handshakes(snapshot),
+        reachability(snapshot),
     ];
     let mut out = Vec::new();
     // Only a family without any sample is refused; it is left out.
@@ -123,6 +129,20 @@ fn drops(snapshot: &Snapshot) -> MetricFamily {
     )
 }
 
+fn hook_runs(snapshot: &Snapshot) -> MetricFamily {
+    let metrics = snapshot
+        .hook_runs
+        .iter()
+        .map(|(result, count)| counter(&[("result", result)], *count));
+    let help = "Events given to the hook's program, by what came of it.";
+    family(
+        "vpn_hook_runs_total",
+        help,
+        MetricType::COUNTER,
+        metrics.collect(),
+    )
+}
+
 fn legacy(snapshot: &Snapshot) -> MetricFamily {
     let metrics = snapshot
         .status
@@ -135,6 +155,28 @@ fn legacy(snapshot: &Snapshot) -> MetricFamily {
         help,
         MetricType::GAUGE,
         metrics.collect(),
+    )
+}
+
+fn handshakes(snapshot: &Snapshot) -> MetricFamily {
+    let of = &snapshot.distributions;
+    family(
+        "vpn_handshake_seconds",
+        "How long negotiations took, from the first message, where they succeeded.",
+        MetricType::HISTOGRAM,
+        vec![
+            histogram(&[("phase", "1")], &of.phase_one),
+            histogram(&[("phase", "2")], &of.quick_mode),
+        ],
+    )
+}
+
+fn reachability(snapshot: &Snapshot) -> MetricFamily {
+    family(
+        "vpn_time_to_reachability_seconds",
+        "How long a pair had been dark, since its daemon began or since it went down, when a reply came back through it.",
+        MetricType::HISTOGRAM,
+        vec![histogram(&[], &snapshot.distributions.reachable)],
     )
 }
 
@@ -189,6 +231,22 @@ fn counter(labels: &[(&str, &str)], value: u64) -> Metric {
     metric
 }
 
+fn histogram(labels: &[(&str, &str)], distribution: &Distribution) -> Metric {
+    let buckets = distribution.cumulative().map(|(bound, count)| {
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(bound);
+        bucket.set_cumulative_count(count);
+        bucket
+    });
+    let mut histogram = Histogram::default();
+    histogram.set_bucket(buckets.collect());
+    histogram.set_sample_count(distribution.count());
+    histogram.set_sample_sum(distribution.sum());
+    let mut metric = labelled(labels);
+    metric.set_histogram(histogram);
+    metric
+}
+
 fn labelled(labels: &[(&str, &str)]) -> Metric {
     let pair = |(name, value): &(&str, &str)| {
         let mut pair = LabelPair::default();
@@ -203,10 +261,14 @@ fn labelled(labels: &[(&str, &str)]) -> Metric {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::time::SystemTime;
 
     use super::*;
+    use crate::hook::HookRuns;
+    use crate::snapshot;
     use crate::status::Status;
+    use crate::timings::Distributions;
 
     fn snapshot(taken: SystemTime) -> Snapshot {
         let status = r#"{"role":"hub","identity":"hub","uptime_seconds":1.0,"peers":[
@@ -221,6 +283,8 @@ mod tests {
             status,
             negotiations: vec![("1", "success", 4)],
             drops: vec![("bad_icv".to_owned(), 5)],
+            distributions: Distributions::default(),
+            hook_runs: HookRuns::default().counts(),
         }
     }
 
@@ -249,6 +313,57 @@ mod tests {
         assert!(
             !text.contains("vpn_pair_rtt_seconds{peer=\"branch \\\"1\\\"\\\\\\n\",pair=\"b\"}")
         );
+    }
+
+    /// Names of our metrics in a text, and values that labels of ours are compared with.
+    fn asked_for(text: &str) -> (BTreeSet<&str>, BTreeSet<String>) {
+        let of_name = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+        let names = text.split(|letter| !of_name(letter));
+        let names = names.filter(|word| word.starts_with("vpn_")).collect();
+        let mut labels = BTreeSet::new();
+        for label in ["phase", "result", "reason", "direction"] {
+            // Within JSON quotes have a backslash before them.
+            let text = text.replace("\\\"", "\"");
+            for operator in ["=", "!=", "=~"] {
+                for rest in text.split(&format!("{label}{operator}\"")).skip(1) {
+                    let values = rest.split('"').next().unwrap_or_default();
+                    labels.extend(
+                        values
+                            .split('|')
+                            .map(|value| format!("{label}=\"{value}\"")),
+                    );
+                }
+            }
+        }
+        (names, labels)
+    }
+
+    #[test]
+    fn whatever_dashboard_and_alerts_ask_for_is_there() {
+        let mut snapshot = snapshot(UNIX_EPOCH);
+        snapshot.negotiations = snapshot::negotiations(&trigger::Stats::default());
+        snapshot.drops = snapshot::drops(
+            &trigger::Stats::default(),
+            &ike_core::Stats::default(),
+            snapshot::IoDrops::default(),
+        );
+        let page = text(&snapshot);
+        let dashboard = include_str!("../monitoring/dashboard.json");
+        let alerts = include_str!("../monitoring/alerts.yml");
+        for text in [dashboard, alerts] {
+            let (names, labels) = asked_for(text);
+            assert!(4 <= names.len() && !labels.is_empty());
+            for name in names {
+                let sample = page.lines().any(|line| {
+                    line.strip_prefix(name)
+                        .is_some_and(|rest| rest.starts_with([' ', '{']))
+                });
+                assert!(sample, "no {name} in\n{page}");
+            }
+            for label in labels {
+                assert!(page.contains(&label), "no {label} in\n{page}");
+            }
+        }
     }
 
     #[test]

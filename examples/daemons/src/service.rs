@@ -23,6 +23,7 @@ use tracing::warn;
 pub use self::control::{Answer, Request, ask_status, follow_events};
 use crate::fact::Fact;
 use crate::io::SystemError;
+use crate::privileges;
 use crate::snapshot::Snapshot;
 
 /// Facts that a slow listener may be behind before it loses some.
@@ -76,6 +77,8 @@ impl Service {
             control::serve(listener, ask).await
         };
         let run = move || {
+            // Everything is open; where the system gave it nothing, there is nothing to give up.
+            let _ = privileges::give_up_own();
             if let Err(error) = runtime.block_on(serve) {
                 warn!(%error, "status and metrics are not served any more");
             }
@@ -90,6 +93,11 @@ impl Service {
             wake,
             control: control.to_owned(),
         })
+    }
+
+    /// Everything that happens from now on.
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<Fact>> {
+        self.facts.subscribe()
     }
 
     /// Gives everybody who waits the snapshot that `take` makes; it is called only if someone does.
@@ -152,6 +160,7 @@ mod tests {
     use super::*;
     use crate::fact::FactKind;
     use crate::status::Status;
+    use crate::timings::Distributions;
 
     fn snapshot() -> Arc<Snapshot> {
         let status = Status {
@@ -165,6 +174,8 @@ mod tests {
             status,
             negotiations: Vec::new(),
             drops: vec![("late".into(), 1)],
+            distributions: Distributions::default(),
+            hook_runs: Vec::new(),
         })
     }
 

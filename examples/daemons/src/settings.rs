@@ -5,6 +5,7 @@
 mod branch;
 mod diagnostic;
 mod gateway;
+mod hook;
 mod hub;
 mod key;
 mod pair;
@@ -22,6 +23,7 @@ use toml::de::DeTable;
 pub use self::branch::BranchSettings;
 pub use self::diagnostic::{Diagnostic, Report, Severity};
 pub use self::gateway::GatewaySettings;
+pub use self::hook::HookSettings;
 pub use self::hub::{BranchEntry, HubSettings};
 pub use self::pair::{PairSettings, TriggerSettings};
 pub use self::routes::{RouteSettings, RouteWhen};
@@ -185,6 +187,7 @@ fn home(name: &str) -> Option<&'static str> {
         | "ike_lifetime" | "sa_lifetime" | "dpd_delay" | "control" | "metrics"
         | "allow_weak_psk" | "key_log" => Some(""),
         "addresses" | "mtu" => Some("`[tun]`"),
+        "command" | "events" | "timeout" => Some("`[hook]`"),
         "serve" => Some("`[ntp]`"),
         "install" | "metric" | "table" | "when" => Some("`[routes]`"),
         "local" | "remote" | "trigger" => Some("`[[pair]]` or `[[branch.pair]]`"),

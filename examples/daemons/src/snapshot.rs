@@ -7,6 +7,7 @@ use trigger::{DropReason, Failure, MemberId, MemberStatus, Stats};
 
 use crate::failure;
 use crate::status::{PairStatus, PeerStatus, Status};
+use crate::timings::Distributions;
 
 /// A copy of everything that others may ask for.
 #[derive(Clone, Debug)]
@@ -18,6 +19,9 @@ pub(crate) struct Snapshot {
     pub(crate) negotiations: Vec<(&'static str, &'static str, u64)>,
     /// Reason, count.
     pub(crate) drops: Vec<(String, u64)>,
+    pub(crate) distributions: Distributions,
+    /// Result, count.
+    pub(crate) hook_runs: Vec<(&'static str, u64)>,
 }
 
 /// What the daemon itself had to drop.

@@ -708,6 +708,110 @@ fn the_outlets_are_checked() {
     );
 }
 
+/// The hub's file with a hook, whose table begins on line 10.
+fn hook(lines: &str) -> String {
+    changed(HUB, "[tun]", &format!("[hook]\n{lines}\n[tun]"))
+}
+
+#[test]
+fn a_hook_has_its_defaults() {
+    let text = hook("command = [\"/bin/true\", \"$(x)\"]");
+    let hub = HubSettings::parse(file(), &text).unwrap().settings;
+    let hook = hub.gateway.hook.unwrap();
+    assert_eq!(hook.program, Path::new("/bin/true"));
+    assert_eq!(hook.arguments, ["$(x)"]);
+    assert_eq!(hook.events, ["pair_up", "pair_down"]);
+    assert_eq!(hook.timeout, Duration::from_secs(10));
+}
+
+#[test]
+fn a_hook_is_checked() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let error = |lines: &str, line, key: &str, message: &str, remedy: &str| {
+        only_error(&hub_report(&hook(lines)), line, key, message, remedy);
+    };
+    error(
+        "timeout = \"1s\"",
+        10,
+        "hook.command",
+        "missing key",
+        "add `command",
+    );
+    error(
+        "command = []",
+        11,
+        "hook.command",
+        "no program",
+        "command = [",
+    );
+    error(
+        "command = \"/bin/true x\"",
+        11,
+        "hook.command",
+        "expected an array",
+        "command = [",
+    );
+    error(
+        "command = [\"/bin/no such program\"]",
+        11,
+        "hook.command[0]",
+        "cannot run",
+        "whole path",
+    );
+    error(
+        "command = [\"/etc/passwd\"]",
+        11,
+        "hook.command[0]",
+        "no program",
+        "chmod 755",
+    );
+    error(
+        "command = [\"/bin/true\", \"a\\u0000b\"]",
+        11,
+        "hook.command[1]",
+        "zero octet",
+        "leave",
+    );
+    error(
+        "command = [\"/bin/true\"]\nevents = [\"pair_upp\"]",
+        12,
+        "hook.events[0]",
+        "not known",
+        "did you mean \"pair_up\"?",
+    );
+    error(
+        "command = [\"/bin/true\"]\ntimeout = \"1h\"",
+        12,
+        "hook.timeout",
+        "out of range",
+        "from \"100ms\" to \"10m\"",
+    );
+    let directory = directory("hook");
+    let program = directory.join("program");
+    fs::write(&program, "#!/bin/sh\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o777)).unwrap();
+    error(
+        &format!("command = [\"{}\"]", program.display()),
+        11,
+        "hook.command[0]",
+        "changed by others",
+        "chmod 755",
+    );
+    fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn the_files_of_the_package_are_accepted() {
+    let with_key = |text: &str| {
+        let text = text.replace("psk_file = \"branch1.psk\"", "psk = \"KEY\"");
+        with_key(&text)
+    };
+    let hub = with_key(include_str!("../packaging/hub.toml"));
+    assert_eq!(hub_report(&hub).diagnostics(), []);
+    let branch = with_key(include_str!("../packaging/branch.toml"));
+    assert_eq!(branch_report(&branch).diagnostics(), []);
+}
+
 #[test]
 fn the_tun_is_checked() {
     let report = hub_report(&changed(HUB, "\"hub0\"", "\"a name too long for it\""));

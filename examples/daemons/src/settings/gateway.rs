@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ike_core::{Encapsulation, EspProposal, Identity, IkeProposal};
 
+use super::hook::{self, HookSettings};
 use super::section::{Item, Key, Section};
 use super::tun::{self, TunSettings};
 use super::value;
@@ -76,6 +77,8 @@ pub struct GatewaySettings {
     pub allow_weak_psk: bool,
     /// Directory for Wireshark's key files, if they are to be written.
     pub key_log: Option<PathBuf>,
+    /// What is run when something has happened.
+    pub hook: Option<HookSettings>,
     /// The TUN device.
     pub tun: TunSettings,
 }
@@ -140,6 +143,7 @@ pub(super) fn read(
     let metrics = optional(root, METRICS, metrics_address);
     let allow_weak_psk = optional(root, ALLOW_WEAK_PSK, |item| item.boolean()).unwrap_or(false);
     let key_log = optional(root, KEY_LOG, |item| value::path(item, directory));
+    let hook = hook::read(root, directory);
     let tun = tun::read(root, &format!("{}0", role.name()));
     Some(GatewaySettings {
         identity: identity?,
@@ -156,6 +160,7 @@ pub(super) fn read(
         metrics,
         allow_weak_psk,
         key_log,
+        hook,
         tun,
     })
 }
