@@ -26,6 +26,15 @@ pub struct Browser {
     profile: PathBuf,
 }
 
+/// Which colours the reader likes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Scheme {
+    /// Dark on light.
+    Light,
+    /// Light on dark.
+    Dark,
+}
+
 /// One window.
 #[derive(Debug)]
 pub struct Window {
@@ -56,6 +65,7 @@ impl Browser {
     /// When there is no window, and what `act` says.
     pub fn drive<T: Send, F: Future<Output = Result<T>>>(
         &mut self,
+        scheme: Scheme,
         act: impl FnOnce(Window) -> F + Send,
     ) -> Result<T> {
         self.driver.alive()?;
@@ -69,7 +79,7 @@ impl Browser {
                 .enable_all()
                 .build()?;
             runtime.block_on(async {
-                let window = Window::open(profile).await?;
+                let window = Window::open(profile, scheme).await?;
                 let client = window.client.clone();
                 let result = act(window).await;
                 client.close().await.context("close the browser")?;
@@ -82,12 +92,17 @@ impl Browser {
 }
 
 impl Window {
-    async fn open(profile: &Path) -> Result<Self> {
+    async fn open(profile: &Path, scheme: Scheme) -> Result<Self> {
         let profile = format!("--user-data-dir={}", profile.display());
+        // Chromium's own numbers.
+        let colours = match scheme {
+            Scheme::Dark => "--blink-settings=preferredColorScheme=0",
+            Scheme::Light => "--blink-settings=preferredColorScheme=1",
+        };
         let options = json!({ "args": [
             "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            "--disable-dev-shm-usage", "--window-size=1280,900", profile,
+            "--disable-dev-shm-usage", "--window-size=1280,900", profile, colours,
         ]});
         let mut capabilities = serde_json::Map::new();
         capabilities.insert("goog:chromeOptions".to_owned(), options);

@@ -14,6 +14,7 @@ mod handshakes;
 mod lab;
 mod matrix;
 mod namespace;
+mod operation;
 mod ours;
 mod page;
 mod ping;
@@ -88,6 +89,7 @@ impl Selection {
         cases.extend(several_hubs::cases());
         cases.extend(recovery::cases());
         cases.extend(page::cases());
+        cases.extend(operation::cases());
         cases.extend(matrix::cases());
         cases.retain(|case| {
             self.filters.is_empty()
@@ -154,6 +156,9 @@ struct RunArguments {
     /// Keep the logs of passed cases as well.
     #[arg(long)]
     keep: bool,
+    /// Directory for the pictures of the documentation, which `page/pictures` makes.
+    #[arg(long)]
+    pictures: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -183,6 +188,7 @@ fn run(arguments: RunArguments) -> Result<ExitCode> {
         places,
         jobs,
         keep,
+        pictures,
     } = arguments;
     let cases = selection.cases();
     if cases.is_empty() {
@@ -193,6 +199,7 @@ fn run(arguments: RunArguments) -> Result<ExitCode> {
         binaries: places.binaries()?,
         jobs,
         keep,
+        pictures,
     };
     check_machine(&runner.binaries)?;
     clock::heed_signals()?;

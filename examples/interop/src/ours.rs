@@ -243,6 +243,7 @@ fn settings_file(
         measured,
         metrics,
         absent_branches,
+        hook,
     } = settings;
     let psk = psk.display();
     let (head, peer) = match role {
@@ -267,6 +268,9 @@ fn settings_file(
         (true, false) => String::new(),
         (false, _) => format!("key_log = \"{}\"", key_log.display()),
     };
+    let hook = hook.as_ref().map_or_else(String::new, |program| {
+        format!("[hook]\ncommand = [\"{}\"]\n\n", program.display())
+    });
     let pairs: String = PAIRS.iter().map(|pair| pair_table(pair, role)).collect();
     let absent: String = (0..*absent_branches).map(absent_branch).collect();
     format!(
@@ -284,7 +288,7 @@ fn settings_file(
          name = \"pairs0\"\n\
          mtu = 1400\n\
          \n\
-         {peer}{pairs}{absent}",
+         {hook}{peer}{pairs}{absent}",
         ike_lifetime.as_secs(),
         sa_lifetime.as_secs(),
         dpd_delay.as_secs(),

@@ -1,11 +1,13 @@
 //! The status page of our hub, in a real browser.
 
+use std::fs;
+use std::path::Path as FilePath;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use crate::browser::{Browser, Window};
+use crate::browser::{Browser, Scheme, Window};
 use crate::clock;
 use crate::drops::METRICS;
 use crate::lab::{BRANCH_IDENTITY, PAIRS, Path, Role};
@@ -17,6 +19,51 @@ use crate::tunnel::{Gateway, Tunnel};
 
 /// Branches that the hub has in its settings besides the one that is there.
 const ABSENT: usize = 2_000;
+/// Branches that are not there, on the pictures.
+const FEW: usize = 3;
+/// How many pairs are shown as up.
+const UP: &str = "document.querySelectorAll('.state[data-state=up]').length";
+/// The least contrast between a text and what is behind it, as WCAG 2.1 counts it.
+const CONTRAST: &str = "(() => {
+  const light = (colour) => {
+    const [r, g, b] = colour.match(/[0-9.]+/g).slice(0, 3).map((value) => value / 255)
+      .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (node) => {
+    const colour = node ? getComputedStyle(node).backgroundColor : 'rgb(255, 255, 255)';
+    return /, 0\\)$/.test(colour) ? behind(node.parentElement) : colour;
+  };
+  let worst = 21;
+  for (const node of document.querySelectorAll('body *')) {
+    const text = [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim());
+    if (!text || !node.checkVisibility()) continue;
+    const [low, high] = [light(getComputedStyle(node).color), light(behind(node))].sort((a, b) => a - b);
+    worst = Math.min(worst, (high + 0.05) / (low + 0.05));
+  }
+  return worst;
+})()";
+/// A frame is to take less than this while the page is scrolled.
+const FRAME_LIMIT: f64 = 100.0;
+/// Scrolls from top to bottom in a hundred frames.
+const SCROLL: &str = "(() => {
+  window.frames90 = undefined;
+  const frames = [];
+  let before = performance.now();
+  const step = () => {
+    const now = performance.now();
+    frames.push(now - before);
+    before = now;
+    if (frames.length <= 100) {
+      window.scrollTo(0, (document.body.scrollHeight * frames.length) / 100);
+      requestAnimationFrame(step);
+    } else {
+      window.scrollTo(0, 0);
+      window.frames90 = frames.sort((a, b) => a - b)[90];
+    }
+  };
+  requestAnimationFrame(step);
+})()";
 /// The page is to be there within this time after the browser asked for it.
 const RENDER_LIMIT: f64 = 1_000.0;
 /// How often it may try, on a machine that has other things to do as well.
@@ -28,10 +75,82 @@ const BACK_LIMIT: Duration = Duration::from_secs(10);
 
 /// `page/…`.
 pub fn cases() -> Vec<Case> {
-    vec![Case::new(
-        "page/two-thousand-branches".to_owned(),
-        two_thousand_branches,
-    )]
+    vec![
+        Case::new(
+            "page/two-thousand-branches".to_owned(),
+            two_thousand_branches,
+        ),
+        Case::new("page/pictures".to_owned(), pictures),
+    ]
+}
+
+/// A few branches, as a person sees them: on a screen, on a telephone, in the dark; and one of them alone.
+fn pictures(site: &Site) -> Result<String> {
+    let settings = Settings::new("aes128-sha256-modp2048", "aes128gcm16");
+    let mut ends = Ends::alike(Make::Ours, Make::Ours, &settings);
+    ends.hub.1.measured = true;
+    ends.hub.1.absent_branches = FEW;
+    let tunnel = Tunnel::up(site, Path::Nat, ends)?;
+    let mut browser = Browser::start(tunnel.lab.end(Role::Hub), site.directory())?;
+    browser.drive(Scheme::Light, |window| by_day(window, site))?;
+    browser.drive(Scheme::Dark, |window| by_night(window, site))?;
+    if let Some(pictures) = site.pictures() {
+        for name in ["status-page.png", "status-page-branch.png"] {
+            let (from, to) = (site.directory().join(name), pictures.join(name));
+            fs::copy(&from, &to).with_context(|| format!("{}", to.display()))?;
+        }
+    }
+    Ok(String::new())
+}
+
+async fn by_day(window: Window, site: &Site) -> Result<()> {
+    let directory = site.directory();
+    window.go_to(&format!("http://{METRICS}/")).await?;
+    window.wait(BRIEF, UP, json!(PAIRS.len())).await?;
+    window
+        .screenshot(&directory.join("status-page.png"))
+        .await?;
+    fit_a_phone(&window, &directory.join("phone.png")).await?;
+    readable(&window).await?;
+    window.fill("#search", BRANCH_IDENTITY).await?;
+    window.click("article:not([hidden]) .identity").await?;
+    let strips = "document.querySelectorAll('.strip').length";
+    window.wait(BRIEF, strips, json!(PAIRS.len())).await?;
+    window.wait(BRIEF, UP, json!(PAIRS.len())).await?;
+    window
+        .screenshot(&directory.join("status-page-branch.png"))
+        .await?;
+    fit_a_phone(&window, &directory.join("phone-branch.png")).await
+}
+
+async fn by_night(window: Window, site: &Site) -> Result<()> {
+    window.go_to(&format!("http://{METRICS}/")).await?;
+    window.wait(BRIEF, UP, json!(PAIRS.len())).await?;
+    let dark = "matchMedia('(prefers-color-scheme: dark)').matches";
+    ensure!(
+        window.value(dark).await? == json!(true),
+        "the browser does not like the dark"
+    );
+    readable(&window).await?;
+    window.screenshot(&site.directory().join("dark.png")).await
+}
+
+/// Every colour of text has at least the contrast that WCAG 2.1 asks for (section 1.4.3), and every state, dot and strip
+/// can be told without seeing it.
+async fn readable(window: &Window) -> Result<()> {
+    let worst = window.value(CONTRAST).await?;
+    ensure!(
+        worst.as_f64().is_some_and(|ratio| 4.5 <= ratio),
+        "the worst contrast on the page is {worst}"
+    );
+    let mute = "document.querySelectorAll('.reach:not([aria-label]), .strip:not([aria-label]), .state:empty, \
+                input:not([id]), select:not([id])').length";
+    let mute = window.value(mute).await?;
+    ensure!(
+        mute == json!(0),
+        "{mute} things say nothing to a screen reader"
+    );
+    Ok(())
 }
 
 fn two_thousand_branches(site: &Site) -> Result<String> {
@@ -41,17 +160,14 @@ fn two_thousand_branches(site: &Site) -> Result<String> {
     ends.hub.1.absent_branches = ABSENT;
     let tunnel = Tunnel::up(site, Path::Plain, ends)?;
     let mut browser = Browser::start(tunnel.lab.end(Role::Hub), site.directory())?;
-    let remark = browser.drive(|window| look(window, tunnel, site))?;
+    let remark = browser.drive(Scheme::Light, |window| look(window, tunnel))?;
     Ok(remark)
 }
 
-async fn look(window: Window, mut tunnel: Tunnel, site: &Site) -> Result<String> {
+async fn look(window: Window, mut tunnel: Tunnel) -> Result<String> {
     let rendered = rendered(&window).await?;
-    window
-        .screenshot(&site.directory().join("overview.png"))
-        .await?;
     find(&window).await?;
-    fit_a_phone(&window).await?;
+    let lag = scrolled(&window).await?;
 
     let states = |state: &str| {
         format!(
@@ -88,11 +204,8 @@ async fn look(window: Window, mut tunnel: Tunnel, site: &Site) -> Result<String>
     window
         .wait(BRIEF, &states("up"), json!(PAIRS.len()))
         .await?;
-    window
-        .screenshot(&site.directory().join("branch.png"))
-        .await?;
     Ok(format!(
-        "{ABSENT} branches after {rendered:.0} ms; killed: dark after {:.1} s, back {:.1} s after its start",
+        "{ABSENT} branches after {rendered:.0} ms, {lag:.0} ms a frame when scrolled; killed: dark after {:.1} s, back {:.1} s after its start",
         dark.as_secs_f64(),
         back.as_secs_f64()
     ))
@@ -137,12 +250,29 @@ async fn find(window: &Window) -> Result<()> {
     window.fill("#search", "").await
 }
 
+/// Scrolls through everything, screen by screen; the milliseconds that nine of ten frames took at most.
+async fn scrolled(window: &Window) -> Result<f64> {
+    let done = "window.frames90 !== undefined";
+    let mut took = f64::INFINITY;
+    for _ in 0..RENDER_TRIES {
+        window.value(SCROLL).await?;
+        window.wait(2 * BRIEF, done, json!(true)).await?;
+        let frame = window.value("window.frames90").await?;
+        took = took.min(frame.as_f64().unwrap_or(f64::INFINITY));
+        if took < FRAME_LIMIT {
+            return Ok(took);
+        }
+    }
+    anyhow::bail!("a frame takes {took:.0} ms when the page is scrolled")
+}
+
 /// Nothing sticks out of a narrow window.
-async fn fit_a_phone(window: &Window) -> Result<()> {
+async fn fit_a_phone(window: &Window, picture: &FilePath) -> Result<()> {
     window.resize(400, 800).await?;
     let overflow = window
         .value("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         .await?;
+    window.screenshot(picture).await?;
     ensure!(
         overflow == json!(0),
         "{overflow} pixels stick out of a narrow window"

@@ -68,6 +68,8 @@ pub struct Runner {
     pub jobs: usize,
     /// Whether the directories of passed cases stay as well.
     pub keep: bool,
+    /// Where pictures for the documentation go, if they are wanted.
+    pub pictures: Option<PathBuf>,
 }
 
 /// How it went.
@@ -128,7 +130,7 @@ impl Runner {
     fn run_one(&self, number: usize, case: &Case) -> Option<PathBuf> {
         let start = clock::now();
         let site = match Site::new(&self.root, number, &case.name, &self.binaries) {
-            Ok(site) => site,
+            Ok(site) => site.with_pictures(self.pictures.clone()),
             Err(error) => {
                 println!("FAILED  {}: {error:#}", case.name);
                 return Some(self.root.clone());

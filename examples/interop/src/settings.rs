@@ -1,5 +1,6 @@
 //! What a case varies, in terms that both makes of gateway understand.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::lab::Role;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub metrics: bool,
     /// Branches in the settings of a hub that no daemon plays.
     pub absent_branches: usize,
+    /// A program that our hub runs when a pair comes up or goes down.
+    pub hook: Option<PathBuf>,
 }
 
 impl Settings {
@@ -40,6 +43,7 @@ impl Settings {
             measured: false,
             metrics: true,
             absent_branches: 0,
+            hook: None,
         }
     }
 }

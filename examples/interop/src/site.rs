@@ -14,6 +14,7 @@ pub struct Site {
     directory: PathBuf,
     sockets: PathBuf,
     binaries: PathBuf,
+    pictures: Option<PathBuf>,
 }
 
 impl Site {
@@ -31,7 +32,19 @@ impl Site {
             // Paths of sockets are limited to 108 octets.
             sockets: root.join(number.to_string()),
             binaries: binaries.to_owned(),
+            pictures: None,
         })
+    }
+
+    /// The same, with a directory for the pictures of the documentation.
+    #[must_use]
+    pub fn with_pictures(self, pictures: Option<PathBuf>) -> Self {
+        Self { pictures, ..self }
+    }
+
+    /// Where pictures for the documentation go, if they are wanted.
+    pub fn pictures(&self) -> Option<&Path> {
+        self.pictures.as_deref()
     }
 
     /// What the names of its namespaces begin with.
