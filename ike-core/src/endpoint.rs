@@ -213,10 +213,28 @@ impl Endpoint {
         self.credentials = table;
     }
 
-    /// Adds one peer to that table, or replaces its settings there. SAs that exist stay.
+    /// Adds one peer to that table, or replaces its settings there. SAs that exist stay, and what it costs does not grow
+    /// with the table.
     pub fn admit(&mut self, config: Arc<PeerConfig>) {
         self.stock(&config);
-        self.credentials.insert(config);
+        self.credentials.insert(Arc::clone(&config));
+        // Once for each key, and not for each peer that has it.
+        if self.credentials.sharing(&config) == 2 {
+            tracing::warn!(
+                identity = %config.remote(),
+                "one pre-shared key for several peers: each can pass for the others"
+            );
+        }
+    }
+
+    /// Has the embedder asked for this peer's settings when it comes, unless the table holds some by then.
+    pub fn ask_for(&mut self, identity: Identity) {
+        self.credentials.ask_for(identity);
+    }
+
+    /// Takes a peer out of that table, however it was known. SAs that exist stay.
+    pub fn dismiss(&mut self, identity: &Identity) {
+        self.credentials.remove(identity);
     }
 
     // --- As either.

@@ -80,7 +80,113 @@ pub struct Drops {
     pub closed: u64,
 }
 
+impl Stats {
+    /// Adds what another endpoint has counted.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            datagrams_in,
+            datagrams_out,
+            retransmissions,
+            phase_one_established,
+            phase_one_failed,
+            quick_mode_established,
+            quick_mode_failed,
+            probes_out,
+            probes_answered,
+            peers_dead,
+            half_open,
+            half_open_evicted,
+            half_open_expired,
+            held,
+            fragments_in,
+            reassembled,
+            stranger_answers_out,
+            stranger_answers_suppressed,
+            exponents_prepared,
+            exponentiations,
+            overflows,
+            drops,
+        } = self;
+        let counters = [
+            (datagrams_in, other.datagrams_in),
+            (datagrams_out, other.datagrams_out),
+            (retransmissions, other.retransmissions),
+            (phase_one_established, other.phase_one_established),
+            (phase_one_failed, other.phase_one_failed),
+            (quick_mode_established, other.quick_mode_established),
+            (quick_mode_failed, other.quick_mode_failed),
+            (probes_out, other.probes_out),
+            (probes_answered, other.probes_answered),
+            (peers_dead, other.peers_dead),
+            (half_open, other.half_open),
+            (half_open_evicted, other.half_open_evicted),
+            (half_open_expired, other.half_open_expired),
+            (held, other.held),
+            (fragments_in, other.fragments_in),
+            (reassembled, other.reassembled),
+            (stranger_answers_out, other.stranger_answers_out),
+            (
+                stranger_answers_suppressed,
+                other.stranger_answers_suppressed,
+            ),
+            (exponents_prepared, other.exponents_prepared),
+            (exponentiations, other.exponentiations),
+            (overflows, other.overflows),
+        ];
+        for (count, more) in counters {
+            *count = count.saturating_add(more);
+        }
+        drops.add(&other.drops);
+    }
+}
+
 impl Drops {
+    fn add(&mut self, other: &Self) {
+        let Self {
+            not_ike,
+            malformed,
+            unsupported_version,
+            unsupported_exchange,
+            unknown_cookies,
+            unknown_identity,
+            no_proposal_chosen,
+            invalid_key_exchange,
+            not_encrypted,
+            undecryptable,
+            authentication_failed,
+            duplicate,
+            unexpected,
+            refused,
+            wrong_source,
+            limit_reached,
+            unauthenticated_notify,
+            closed,
+        } = self;
+        let counters = [
+            (not_ike, other.not_ike),
+            (malformed, other.malformed),
+            (unsupported_version, other.unsupported_version),
+            (unsupported_exchange, other.unsupported_exchange),
+            (unknown_cookies, other.unknown_cookies),
+            (unknown_identity, other.unknown_identity),
+            (no_proposal_chosen, other.no_proposal_chosen),
+            (invalid_key_exchange, other.invalid_key_exchange),
+            (not_encrypted, other.not_encrypted),
+            (undecryptable, other.undecryptable),
+            (authentication_failed, other.authentication_failed),
+            (duplicate, other.duplicate),
+            (unexpected, other.unexpected),
+            (refused, other.refused),
+            (wrong_source, other.wrong_source),
+            (limit_reached, other.limit_reached),
+            (unauthenticated_notify, other.unauthenticated_notify),
+            (closed, other.closed),
+        ];
+        for (count, more) in counters {
+            *count = count.saturating_add(more);
+        }
+    }
+
     pub(crate) fn count(&mut self, error: &DatagramError) {
         *self.counter(error) += 1;
     }

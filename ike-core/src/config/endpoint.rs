@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
+use core::cmp::Ordering;
 use core::fmt::Debug;
 
 use super::identity::Identity;
@@ -24,7 +25,13 @@ pub struct StaticCredentials {
     /// Known, but their keys are elsewhere.
     asked_for: BTreeSet<Identity>,
     decoy: Option<Arc<PeerConfig>>,
+    /// How many of them have each key.
+    keys: BTreeMap<ByKey, usize>,
 }
+
+/// The settings of a peer, in the order of pre-shared keys.
+#[derive(Clone, Debug)]
+struct ByKey(Arc<PeerConfig>);
 
 impl StaticCredentials {
     /// An empty table: nobody may connect.
@@ -35,7 +42,10 @@ impl StaticCredentials {
 
     /// Admits the peer under the identity that its settings name as the remote one; the settings replaced, if any.
     pub fn insert(&mut self, config: Arc<PeerConfig>) -> Option<Arc<PeerConfig>> {
-        self.peers.insert(config.remote().clone(), config)
+        *self.keys.entry(ByKey(Arc::clone(&config))).or_default() += 1;
+        let replaced = self.peers.insert(config.remote().clone(), config);
+        self.release_key(replaced.as_ref());
+        replaced
     }
 
     /// Has the embedder asked for this peer's settings when it comes
@@ -47,7 +57,21 @@ impl StaticCredentials {
     /// Removes a peer from the table, however it was known. SAs that exist stay.
     pub fn remove(&mut self, identity: &Identity) -> Option<Arc<PeerConfig>> {
         self.asked_for.remove(identity);
-        self.peers.remove(identity)
+        let removed = self.peers.remove(identity);
+        self.release_key(removed.as_ref());
+        removed
+    }
+
+    /// The peer no longer counts among those that have its key.
+    fn release_key(&mut self, peer: Option<&Arc<PeerConfig>>) {
+        let Some((key, count)) =
+            peer.and_then(|peer| self.keys.remove_entry(&ByKey(Arc::clone(peer))))
+        else {
+            return;
+        };
+        if 1 < count {
+            self.keys.insert(key, count - 1);
+        }
     }
 
     pub(crate) fn asks_for(&self, identity: &Identity) -> bool {
@@ -80,13 +104,22 @@ impl StaticCredentials {
     /// Whoever holds such a key can pass for any peer of its group, the hub included: it works, and is worth a warning.
     #[must_use]
     pub fn shared_keys(&self) -> Vec<usize> {
-        let mut keys: BTreeMap<&[u8], usize> = BTreeMap::new();
-        for config in self.peers.values() {
-            *keys.entry(config.psk().as_slice()).or_default() += 1;
-        }
-        let mut shared: Vec<_> = keys.into_values().filter(|peers| 1 < *peers).collect();
+        let mut shared: Vec<_> = self
+            .keys
+            .values()
+            .copied()
+            .filter(|peers| 1 < *peers)
+            .collect();
         shared.sort_unstable_by(|one, other| other.cmp(one));
         shared
+    }
+
+    /// How many peers have the key that these settings have.
+    pub(crate) fn sharing(&self, config: &Arc<PeerConfig>) -> usize {
+        self.keys
+            .get(&ByKey(Arc::clone(config)))
+            .copied()
+            .unwrap_or(0)
     }
 
     /// All peers, in the order of their identities.
@@ -97,16 +130,34 @@ impl StaticCredentials {
 
 impl FromIterator<Arc<PeerConfig>> for StaticCredentials {
     fn from_iter<I: IntoIterator<Item = Arc<PeerConfig>>>(peers: I) -> Self {
-        Self {
-            peers: peers
-                .into_iter()
-                .map(|config| (config.remote().clone(), config))
-                .collect(),
-            asked_for: BTreeSet::new(),
-            decoy: None,
+        let mut table = Self::new();
+        for config in peers {
+            table.insert(config);
         }
+        table
     }
 }
+
+// Both sides are our own settings, so that how long a comparison takes tells nobody anything.
+impl Ord for ByKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.psk().as_slice().cmp(other.0.psk().as_slice())
+    }
+}
+
+impl PartialOrd for ByKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for ByKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for ByKey {}
 
 /// Settings of an [`Endpoint`](crate::Endpoint).
 #[derive(Clone, Debug)]
