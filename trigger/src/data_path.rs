@@ -3,7 +3,8 @@
 //! Common to [`Branch`](crate::Branch) and [`Hub`](crate::Hub). It decides nothing about
 //! negotiations; its callers do.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -23,6 +24,7 @@ use crate::event::{MemberId, PairId};
 use crate::handoff;
 use crate::pair::Pair;
 use crate::status::Stats;
+use crate::table::Table;
 use crate::transmit::{Carrier, Path, Transmit};
 
 /// Room that [`encapsulate`](crate::Branch::encapsulate) needs beyond the inner packet's length,
@@ -122,9 +124,8 @@ pub(crate) struct DataPath {
     replay_window: WindowSize,
     key_log: Option<Arc<dyn EspKeyLog>>,
     spd: Spd<PairId>,
-    sad: Sad<Inbound>,
-    pairs: BTreeMap<PairId, Pair>,
-    next_pair: u32,
+    sad: Sad<Box<Inbound>>,
+    pairs: Table<Pair>,
     transmits: VecDeque<Transmit>,
 }
 
@@ -143,15 +144,14 @@ impl DataPath {
             key_log,
             spd: Spd::new(),
             sad: Sad::new(),
-            pairs: BTreeMap::new(),
-            next_pair: 0,
+            pairs: Table::starting_at(0),
             transmits: VecDeque::new(),
         }
     }
 
     /// Gives pairs numbers from `first` on.
     pub(crate) fn number_from(mut self, first: u32) -> Self {
-        self.next_pair = first;
+        self.pairs = Table::starting_at(first);
         self
     }
 
@@ -170,17 +170,16 @@ impl DataPath {
         member: MemberId,
         index: ike_core::PairIndex,
     ) -> PairId {
-        let id = PairId(self.next_pair);
-        self.next_pair = self.next_pair.wrapping_add(1);
+        let id = PairId(self.pairs.next());
         if let Some(selector) = selector(&config) {
             self.spd.insert(selector, Policy::Protect(id));
         }
-        self.pairs.insert(id, Pair::new(config, member, index));
+        self.pairs.push(Pair::new(config, member, index));
         id
     }
 
     pub(crate) fn remove_pair(&mut self, id: PairId) {
-        let Some(pair) = self.pairs.remove(&id) else {
+        let Some(pair) = self.pairs.remove(id.0) else {
             return;
         };
         for spi in pair.inbound_spis() {
@@ -194,15 +193,17 @@ impl DataPath {
     }
 
     pub(crate) fn pair(&self, id: PairId) -> Option<&Pair> {
-        self.pairs.get(&id)
+        self.pairs.get(id.0)
     }
 
     pub(crate) fn pair_mut(&mut self, id: PairId) -> Option<&mut Pair> {
-        self.pairs.get_mut(&id)
+        self.pairs.get_mut(id.0)
     }
 
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (PairId, &Pair)> {
-        self.pairs.iter().map(|(&id, pair)| (id, pair))
+        self.pairs
+            .iter()
+            .map(|(number, pair)| (PairId(number), pair))
     }
 
     /// Runs a negotiated SA: inbound at once, outbound when it is confirmed.
@@ -211,7 +212,7 @@ impl DataPath {
         id: PairId,
         negotiated: &IpsecSa,
     ) -> Result<(), esp_core::SaError> {
-        let Some(pair) = self.pairs.get_mut(&id) else {
+        let Some(pair) = self.pairs.get_mut(id.0) else {
             return Ok(());
         };
         let running = handoff::run(negotiated, &self.crypto.esp, self.replay_window)?;
@@ -220,11 +221,11 @@ impl DataPath {
         }
         self.sad.insert(
             running.sa.inbound_spi,
-            Inbound {
+            Box::new(Inbound {
                 sa: running.inbound,
                 pair: id,
                 told: None,
-            },
+            }),
         );
         if let Some(surplus) = pair.install(running.sa) {
             self.sad.remove(surplus);
@@ -237,7 +238,7 @@ impl DataPath {
     pub(crate) fn confirm(&mut self, now: Instant, id: PairId, inbound_spi: Spi) -> Option<Spi> {
         let outbound_spi = self
             .pairs
-            .get_mut(&id)?
+            .get_mut(id.0)?
             .confirm(inbound_spi)?
             .outbound
             .spi();
@@ -248,7 +249,7 @@ impl DataPath {
     /// Ends an SA. Returns whether the pair has another that carries it on.
     pub(crate) fn close(&mut self, id: PairId, inbound_spi: Spi) -> Option<bool> {
         self.sad.remove(inbound_spi);
-        let pair = self.pairs.get_mut(&id)?;
+        let pair = self.pairs.get_mut(id.0)?;
         pair.close(inbound_spi)?;
         Some(pair.has_sa())
     }
@@ -256,7 +257,7 @@ impl DataPath {
     /// The peer of these pairs is reached along another path.
     pub(crate) fn move_path(&mut self, ids: &[PairId], local: SocketAddr, remote: SocketAddr) {
         for id in ids {
-            for sa in self.pairs.get_mut(id).into_iter().flat_map(Pair::sas_mut) {
+            for sa in self.pairs.get_mut(id.0).into_iter().flat_map(Pair::sas_mut) {
                 sa.path.source = local;
                 sa.path.destination = remote;
             }
@@ -276,7 +277,7 @@ impl DataPath {
             self.stats.unmatched = self.stats.unmatched.saturating_add(1);
             return Ok(Encapsulated::NoPair);
         };
-        let Some(pair) = self.pairs.get_mut(&id) else {
+        let Some(pair) = self.pairs.get_mut(id.0) else {
             return Ok(Encapsulated::NoPair);
         };
         if !pair.has_sa() {
@@ -302,7 +303,7 @@ impl DataPath {
     pub(crate) fn outlet(&self, packet: &[u8]) -> Option<Outlet> {
         let inner = InnerPacket::parse(packet).ok()?;
         let pair = self.route(inner.source(), inner.destination())?;
-        let sa = self.pairs.get(&pair)?.carrier()?;
+        let sa = self.pairs.get(pair.0)?.carrier()?;
         Some(Outlet {
             pair,
             path: sa.path,
@@ -319,7 +320,7 @@ impl DataPath {
     ) -> Result<(), EncapsulateError> {
         let sealed = self
             .pairs
-            .get_mut(&id)
+            .get_mut(id.0)
             .map_or(Err(SealError::Refused), |pair| seal_slots(pair, now, slots));
         sealed.map_err(|error| {
             self.stats.drop(DropReason::Unsealed, slots.len() as u64);
@@ -350,7 +351,7 @@ impl DataPath {
 
     /// Sends what was held for a pair that now has an SA.
     fn release(&mut self, now: Instant, id: PairId) {
-        let Some(pair) = self.pairs.get_mut(&id) else {
+        let Some(pair) = self.pairs.get_mut(id.0) else {
             return;
         };
         let held: Vec<Vec<u8>> = pair.hold.take().collect();
@@ -361,7 +362,7 @@ impl DataPath {
 
     /// Drops held packets that have waited too long. Returns whether others still wait.
     pub(crate) fn age(&mut self, now: Instant, id: PairId) -> bool {
-        let Some(pair) = self.pairs.get_mut(&id) else {
+        let Some(pair) = self.pairs.get_mut(id.0) else {
             return false;
         };
         let dropped = pair.hold.age(now, &self.timing);
@@ -392,7 +393,7 @@ impl DataPath {
         if tell {
             inbound.told = Some((source, now));
         }
-        let Some(pair) = self.pairs.get_mut(&id) else {
+        let Some(pair) = self.pairs.get_mut(id.0) else {
             return Ok((None, None));
         };
         let usage = tell.then(|| {

@@ -5,7 +5,7 @@ mod ike;
 mod keys;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use std::time::Instant;
 use esp_core::SealSlot;
 use esp_core::encapsulation::{UdpPayload, classify};
 use esp_core::ip::{Dscp, InnerPacket, Protocol, UdpDatagram, udp_packet};
-use ike_core::{Endpoint, Identity, PairIndex, StaticCredentials};
+use ike_core::{Endpoint, Identity, PairIndex};
 use ntp_core::{NtpTimestamp, Server, ServerConfig};
 use thiserror::Error;
 
@@ -26,6 +26,7 @@ use crate::event::{Event, Failure, MemberId, PairDownReason, PairId};
 use crate::proof::NTP_PORT;
 use crate::roll_call::{RollCall, RollEntry};
 use crate::status::{MemberStatus, PairState, PairStatus, Stats};
+use crate::table::Table;
 use crate::transmit::Transmit;
 use crate::wall_clock::WallClock;
 
@@ -48,14 +49,10 @@ pub struct Hub {
     config: HubConfig,
     endpoint: Endpoint,
     data_path: DataPath,
-    credentials: StaticCredentials,
-    /// Whether `endpoint` has yet to be given the credentials as they are now.
-    credentials_changed: bool,
     keys: Keys,
-    members: BTreeMap<MemberId, Member>,
+    members: Table<Member>,
     by_identity: HashMap<Identity, MemberId>,
     by_peer: HashMap<ike_core::PeerId, MemberId>,
-    next_member: u32,
     roll_call: RollCall,
     server: Server,
     wall_clock: WallClock,
@@ -120,13 +117,10 @@ impl Hub {
                 config.key_log.clone(),
             )
             .number_from(first),
-            credentials: StaticCredentials::new(),
-            credentials_changed: false,
             keys: Keys::default(),
-            members: BTreeMap::new(),
+            members: Table::starting_at(first),
             by_identity: HashMap::new(),
             by_peer: HashMap::new(),
-            next_member: first,
             roll_call: RollCall::new(now, roll),
             server: Server::new(
                 ServerConfig::new(),
@@ -152,8 +146,7 @@ impl Hub {
             return Err(MemberError::DuplicateIdentity { identity });
         }
         self.check_pairs(&config, None)?;
-        let id = MemberId(self.next_member);
-        self.next_member = self.next_member.wrapping_add(1);
+        let id = MemberId(self.members.next());
         let pairs = (0_u16..)
             .zip(&config.pairs)
             .map(|(index, pair)| {
@@ -163,16 +156,13 @@ impl Hub {
             .collect();
         self.expect_member(&config);
         self.by_identity.insert(identity, id);
-        self.members.insert(
-            id,
-            Member {
-                config,
-                pairs,
-                peer: None,
-                ike_up: false,
-                last_failure: None,
-            },
-        );
+        self.members.push(Member {
+            config,
+            pairs,
+            peer: None,
+            ike_up: false,
+            last_failure: None,
+        });
         Ok(id)
     }
 
@@ -191,7 +181,7 @@ impl Hub {
             else {
                 continue;
             };
-            let Some(member) = self.members.get(&owner.member) else {
+            let Some(member) = self.members.get(owner.member.0) else {
                 continue;
             };
             return Err(MemberError::DuplicatePair {
@@ -206,20 +196,20 @@ impl Hub {
     /// Removes a branch: it is told, and may not come back.
     pub fn remove_member(&mut self, now: Instant, id: MemberId) {
         let now = self.advance(now);
-        let Some(member) = self.members.get(&id) else {
+        let Some(member) = self.members.get(id.0) else {
             return;
         };
-        self.credentials.remove(member.config.ike.remote());
-        self.credentials_changed = true;
+        let identity = member.config.ike.remote().clone();
+        self.endpoint.dismiss(&identity);
         self.forget_key(id);
-        let Some(member) = self.members.get(&id) else {
+        let Some(member) = self.members.get(id.0) else {
             return;
         };
         if let Some(peer) = member.peer {
             self.endpoint.disconnect(now, peer);
             self.settle(now);
         }
-        let Some(member) = self.members.remove(&id) else {
+        let Some(member) = self.members.remove(id.0) else {
             return;
         };
         self.by_identity.remove(member.config.ike.remote());
@@ -269,7 +259,6 @@ impl Hub {
                 UdpPayload::Malformed => return Err(self.dropped(DatagramError::Malformed)),
             }
         }
-        self.apply_credentials();
         let taken = self.endpoint.handle_datagram(
             now,
             ike_core::Datagram {
@@ -419,7 +408,8 @@ impl Hub {
 
     /// Every configured branch, connected or not.
     pub fn members(&self) -> impl Iterator<Item = MemberStatus<'_>> {
-        self.members.iter().map(|(&id, member)| {
+        self.members.iter().map(|(number, member)| {
+            let id = MemberId(number);
             let sa = member.peer.and_then(|peer| self.endpoint.ike_sa(peer));
             let proposal = sa.as_ref().map(|sa| sa.proposal);
             MemberStatus {
@@ -447,7 +437,7 @@ impl Hub {
     pub fn pairs_of(&self, member: MemberId) -> impl Iterator<Item = PairStatus<'_>> {
         let ids = self
             .members
-            .get(&member)
+            .get(member.0)
             .map(|member| member.pairs.as_slice())
             .unwrap_or_default();
         ids.iter().filter_map(|&id| {
@@ -475,12 +465,6 @@ impl Hub {
     fn advance(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
-    }
-
-    fn apply_credentials(&mut self) {
-        if core::mem::take(&mut self.credentials_changed) {
-            self.endpoint.set_credentials(self.credentials.clone());
-        }
     }
 
     fn esp<'a>(

@@ -23,6 +23,7 @@ mod roll_call;
 mod schedule;
 mod shard;
 mod status;
+mod table;
 #[cfg(test)]
 mod testing;
 mod transmit;

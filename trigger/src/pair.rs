@@ -72,6 +72,8 @@ impl Pair {
 
     /// Adds an SA. Returns the inbound SPI of one that had to go, if there were too many.
     pub(crate) fn install(&mut self, sa: PairSa) -> Option<Spi> {
+        // There is one most of the time.
+        self.sas.reserve_exact(1);
         self.sas.push(sa);
         (MAX_SAS < self.sas.len()).then(|| self.sas.remove(0).inbound_spi)
     }

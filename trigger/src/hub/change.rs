@@ -14,7 +14,7 @@ impl Hub {
     /// Who a branch is.
     #[must_use]
     pub fn identity(&self, id: MemberId) -> Option<&Identity> {
-        Some(self.members.get(&id)?.config.identity())
+        Some(self.members.get(id.0)?.config.identity())
     }
 
     /// Gives the branch of this identity other settings; one that is not there yet is
@@ -38,9 +38,9 @@ impl Hub {
         let now = self.advance(now);
         self.check_pairs(&config, Some(id))?;
         self.forget_key(id);
-        self.credentials.remove(config.ike.remote());
+        self.endpoint.dismiss(config.ike.remote());
         self.expect_member(&config);
-        let peer = self.members.get(&id).and_then(|member| member.peer);
+        let peer = self.members.get(id.0).and_then(|member| member.peer);
         if let Some(peer) = peer {
             self.endpoint
                 .set_peer_config(now, peer, Arc::clone(&config.ike));
@@ -48,7 +48,7 @@ impl Hub {
             self.settle(now);
         }
         let pairs = self.rearrange(id, &config.pairs);
-        if let Some(member) = self.members.get_mut(&id) {
+        if let Some(member) = self.members.get_mut(id.0) {
             member.pairs = pairs;
             member.config = config;
         }
@@ -59,7 +59,7 @@ impl Hub {
     fn rearrange(&mut self, id: MemberId, wanted: &[PairConfig]) -> Vec<PairId> {
         let had = self
             .members
-            .get(&id)
+            .get(id.0)
             .map(|member| member.pairs.clone())
             .unwrap_or_default();
         let existing = |hub: &Self, config: &PairConfig| {
@@ -91,13 +91,12 @@ impl Hub {
             .collect()
     }
 
-    /// Lets ike-core know whom to expect, from the next datagram on.
+    /// Lets ike-core know whom to expect.
     pub(super) fn expect_member(&mut self, config: &MemberConfig) {
         if config.key_on_demand {
-            self.credentials.ask_for(config.ike.remote().clone());
+            self.endpoint.ask_for(config.ike.remote().clone());
         } else {
-            self.credentials.insert(Arc::clone(&config.ike));
+            self.endpoint.admit(Arc::clone(&config.ike));
         }
-        self.credentials_changed = true;
     }
 }

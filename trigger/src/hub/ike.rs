@@ -101,7 +101,7 @@ impl Hub {
             self.endpoint.disconnect(now, peer);
             return;
         };
-        let Some(member) = self.members.get_mut(&id) else {
+        let Some(member) = self.members.get_mut(id.0) else {
             return;
         };
         if let Some(former) = member.peer.replace(peer).filter(|former| *former != peer) {
@@ -138,7 +138,7 @@ impl Hub {
             .and_then(|identity| self.by_identity.get(identity))
             .copied();
         let failure = Failure::PhaseOne(error);
-        if let Some(member) = member.and_then(|id| self.members.get_mut(&id)) {
+        if let Some(member) = member.and_then(|id| self.members.get_mut(id.0)) {
             member.last_failure = Some(failure.clone());
         }
         self.event(Event::NegotiationFailed {
@@ -152,7 +152,7 @@ impl Hub {
 
     fn pair_of(&self, peer: ike_core::PeerId, pair: PairIndex) -> Option<(MemberId, PairId)> {
         let id = *self.by_peer.get(&peer)?;
-        let pair = self.members.get(&id)?.pairs.get(pair.index())?;
+        let pair = self.members.get(id.0)?.pairs.get(pair.index())?;
         Some((id, *pair))
     }
 
@@ -240,7 +240,7 @@ impl Hub {
         let member = self.by_peer.get(&peer).copied();
         if let Some(pair) = id.and_then(|id| self.data_path.pair_mut(id)) {
             pair.last_failure = Some(failure.clone());
-        } else if let Some(member) = member.and_then(|member| self.members.get_mut(&member)) {
+        } else if let Some(member) = member.and_then(|member| self.members.get_mut(member.0)) {
             member.last_failure = Some(failure.clone());
         }
         let address = self.endpoint.ike_sa(peer).map(|sa| sa.remote);
@@ -257,7 +257,7 @@ impl Hub {
         let Some(id) = self.by_peer.remove(&peer) else {
             return;
         };
-        if let Some(member) = self.members.get_mut(&id) {
+        if let Some(member) = self.members.get_mut(id.0) {
             member.ike_up = false;
             member.peer = None;
         }
@@ -268,7 +268,7 @@ impl Hub {
         let Some(&id) = self.by_peer.get(&peer) else {
             return;
         };
-        let Some(member) = self.members.get(&id) else {
+        let Some(member) = self.members.get(id.0) else {
             return;
         };
         let identity = member.config.ike.remote().clone();

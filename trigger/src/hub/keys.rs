@@ -106,7 +106,6 @@ impl Hub {
             return self.refuse_key(now, member);
         };
         let ike = Arc::new(ike);
-        self.credentials.insert(Arc::clone(&ike));
         self.endpoint.admit(Arc::clone(&ike));
         let until = lifetime.and_then(|lifetime| now.checked_add(lifetime));
         if let Some(Kind::Asked(requests)) = self.keys.take(member) {
@@ -185,7 +184,7 @@ impl Hub {
         let until = now + self.config.timing.key_retry;
         self.keys.set(member, Kind::Refused, Some(until));
         self.data_path.stats.phase_one_failed += 1;
-        if let Some(member) = self.members.get_mut(&member) {
+        if let Some(member) = self.members.get_mut(member.0) {
             member.last_failure = Some(Failure::NoKey);
         }
         self.event(Event::NegotiationFailed {
@@ -198,18 +197,17 @@ impl Hub {
     }
 
     fn ask_again(&mut self, member: MemberId) {
-        let Some(member) = self.members.get(&member) else {
+        let Some(member) = self.members.get(member.0) else {
             return;
         };
         let identity = member.config.ike.remote();
-        self.credentials.remove(identity);
-        self.credentials.ask_for(identity.clone());
-        self.credentials_changed = true;
+        self.endpoint.dismiss(identity);
+        self.endpoint.ask_for(identity.clone());
     }
 
     /// The settings of a branch whose key is on demand.
     fn on_demand(&self, member: MemberId) -> Option<&ike_core::PeerConfig> {
-        let config = &self.members.get(&member)?.config;
+        let config = &self.members.get(member.0)?.config;
         config.key_on_demand.then_some(config.ike.as_ref())
     }
 }

@@ -1,0 +1,321 @@
+//! What one event costs a hub, by the number of its branches: it must not grow with it.
+//!
+//! Branches are established through the machines themselves, in a group whose exponentiations cost nothing. Each event is
+//! another branch's, in no order, so that what it needs is as cold as in a hub whose branches take turns.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::std_instead_of_core,
+    clippy::disallowed_methods,
+    unreachable_pub,
+    unused_qualifications,
+    reason = "a bench may panic, print and look at the clock"
+)]
+
+#[path = "../tests/crowd/mod.rs"]
+mod crowd;
+
+use std::cell::RefCell;
+use std::hint::black_box;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion};
+use crowd::{Crowd, Inbound, Setup};
+use trigger::{Encapsulated, MAX_OVERHEAD, Received, Transmit};
+
+/// The smaller crowd.
+const FEW: u32 = 100;
+/// The larger crowd, unless `SCALE_BRANCHES` says otherwise.
+const MANY: u32 = 100_000;
+/// Branches of a crowd that go on to speak.
+const SPEAKERS: u32 = 4_096;
+/// How much more an event may cost in the larger crowd.
+const FLAT: f64 = 1.5;
+/// What a read may take of the hub's time.
+const READ: Duration = Duration::from_micros(50);
+
+/// A kind of event.
+#[derive(Clone, Copy)]
+struct Kind {
+    name: &'static str,
+    /// Runs that many events and returns how long the hub took for them.
+    run: fn(&mut Crowd, u64) -> Duration,
+}
+
+const KINDS: [Kind; 6] = [
+    Kind {
+        name: "timeout, one due",
+        run: timeouts,
+    },
+    Kind {
+        name: "poll_timeout",
+        run: poll_timeouts,
+    },
+    Kind {
+        name: "ESP probe and answer",
+        run: |crowd, count| asked(crowd, count, false),
+    },
+    Kind {
+        name: "IKE DPD exchange",
+        run: |crowd, count| asked(crowd, count, true),
+    },
+    Kind {
+        name: "encapsulate a read",
+        run: |crowd, count| reads(crowd, count)[0],
+    },
+    Kind {
+        name: READS,
+        run: |crowd, count| reads(crowd, count).iter().sum(),
+    },
+];
+
+const READS: &str = "read: encapsulate and open";
+
+fn timed<T>(total: &mut Duration, run: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = run();
+    *total += start.elapsed();
+    result
+}
+
+/// One timer after the other, each at its own time: the hub asks a silent branch whether it lives.
+fn timeouts(crowd: &mut Crowd, count: u64) -> Duration {
+    let mut total = Duration::ZERO;
+    for _ in 0..count {
+        let due = crowd.hub.poll_timeout().unwrap();
+        crowd.now = crowd.now.max(due);
+        let now = crowd.now;
+        let sent = timed(&mut total, || {
+            crowd.hub.handle_timeout(now);
+            crowd.hub.poll_transmit()
+        });
+        for transmit in sent.into_iter().collect::<Vec<_>>() {
+            answer(crowd, &transmit);
+        }
+        while let Some(transmit) = crowd.hub.poll_transmit() {
+            answer(crowd, &transmit);
+        }
+        while crowd.hub.poll_event().is_some() {}
+    }
+    total
+}
+
+fn answer(crowd: &mut Crowd, transmit: &Transmit) {
+    let Some(site) = crowd.site_at(transmit.path.destination) else {
+        return;
+    };
+    for inbound in crowd.answer(site, transmit) {
+        take_in(crowd, inbound);
+    }
+}
+
+fn take_in(crowd: &mut Crowd, mut inbound: Inbound) -> Option<Transmit> {
+    let _ = crowd.hub.handle_datagram(
+        crowd.now,
+        inbound.source,
+        inbound.destination,
+        &mut inbound.contents,
+    );
+    crowd.hub.poll_transmit()
+}
+
+fn poll_timeouts(crowd: &mut Crowd, count: u64) -> Duration {
+    let mut total = Duration::ZERO;
+    timed(&mut total, || {
+        for _ in 0..count {
+            black_box(black_box(&crowd.hub).poll_timeout());
+        }
+    });
+    total
+}
+
+/// Probes, or IKE's questions whether the hub lives, and the hub's answers.
+fn asked(crowd: &mut Crowd, count: u64, ike: bool) -> Duration {
+    let (mut total, mut left) = (Duration::ZERO, count as usize);
+    while 0 < left {
+        let (mut wanted, others): (Vec<_>, Vec<_>) = crowd
+            .ask_all()
+            .into_iter()
+            .partition(|inbound| inbound.is_ike() == ike);
+        assert!(!wanted.is_empty(), "nobody asks");
+        let rest = wanted.split_off(left.min(wanted.len()));
+        left -= wanted.len();
+        let mut sent = Vec::with_capacity(wanted.len());
+        timed(&mut total, || {
+            for inbound in &mut wanted {
+                let (source, destination) = (inbound.source, inbound.destination);
+                let taken = crowd.hub.handle_datagram(
+                    crowd.now,
+                    source,
+                    destination,
+                    &mut inbound.contents,
+                );
+                assert!(matches!(taken, Ok(Received::Consumed)), "{taken:?}");
+                sent.push((inbound.site, crowd.hub.poll_transmit().unwrap()));
+            }
+        });
+        for inbound in others.into_iter().chain(rest) {
+            let site = inbound.site;
+            sent.extend(take_in(crowd, inbound).map(|transmit| (site, transmit)));
+        }
+        for (site, transmit) in sent {
+            crowd.deliver(site, &transmit);
+        }
+        while crowd.hub.poll_event().is_some() {}
+    }
+    total
+}
+
+/// Reads: what sealing the questions takes, and what opening the answers does.
+fn reads(crowd: &mut Crowd, count: u64) -> [Duration; 2] {
+    let (mut sealing, mut opening, mut left) = (Duration::ZERO, Duration::ZERO, count as usize);
+    let mut turn = 0;
+    while 0 < left {
+        let batch = left.min(crowd.sites.len());
+        left -= batch;
+        turn += 1;
+        crowd.now += Duration::from_secs(2);
+        let questions: Vec<Vec<u8>> = (0..batch)
+            .map(|site| crowd.question(site, (site + turn) % crowd::PAIRS))
+            .collect();
+        let mut sealed: Vec<Vec<u8>> = questions
+            .iter()
+            .map(|question| vec![0; question.len() + MAX_OVERHEAD])
+            .collect();
+        let mut sources = Vec::with_capacity(batch);
+        timed(&mut sealing, || {
+            for (question, out) in questions.iter().zip(&mut sealed) {
+                match crowd.hub.encapsulate(crowd.now, question, out) {
+                    Ok(Encapsulated::Sealed { path, len, .. }) => {
+                        out.truncate(len);
+                        sources.push(path.source);
+                    }
+                    other => panic!("the question does not leave: {other:?}"),
+                }
+            }
+        });
+        let mut replies: Vec<Inbound> = sealed
+            .iter_mut()
+            .zip(sources)
+            .enumerate()
+            .map(|(site, (sealed, source))| crowd.reply(site, sealed, source))
+            .collect();
+        timed(&mut opening, || {
+            for reply in &mut replies {
+                let (source, destination) = (reply.source, reply.destination);
+                let opened =
+                    crowd
+                        .hub
+                        .handle_datagram(crowd.now, source, destination, &mut reply.contents);
+                assert!(matches!(opened, Ok(Received::Packet { .. })), "{opened:?}");
+            }
+        });
+        while crowd.hub.poll_transmit().is_some() || crowd.hub.poll_event().is_some() {}
+    }
+    [sealing, opening]
+}
+
+/// How long adding branches one by one takes, each of them after a datagram has come in.
+fn loading(setup: &Setup, count: u32) -> Duration {
+    let now = Instant::now();
+    let mut hub = setup.hub(now);
+    let members: Vec<_> = (0..count).map(|number| setup.member(number)).collect();
+    let (source, destination) = ("198.18.7.7:500", "198.18.255.1:500");
+    let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+    let mut total = Duration::ZERO;
+    timed(&mut total, || {
+        for member in members {
+            hub.add_member(member).unwrap();
+            let _ = hub.handle_datagram(now, source, destination, &mut [0; 28]);
+        }
+    });
+    total
+}
+
+fn median(samples: &mut [f64]) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[samples.len() / 2]
+}
+
+fn main() -> ExitCode {
+    let many = std::env::var("SCALE_BRANCHES")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(MANY);
+    let is_test = std::env::args().any(|argument| argument == "--test");
+    let sizes = [FEW, if is_test { FEW } else { many }];
+    let mut criterion = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .configure_from_args();
+    let setup = Setup::new("aes128gcm16");
+    let start = Instant::now();
+    // Timers of ten seconds of silence lie apart; those of a second are never due together.
+    let crowds = sizes.map(|size| {
+        let spacing = Duration::from_secs(5) / size;
+        RefCell::new(Crowd::new(&setup, size, size.min(SPEAKERS), spacing, start))
+    });
+    eprintln!("established {sizes:?} branches in {:.1?}", start.elapsed());
+
+    let mut failed = false;
+    let mut report = Vec::new();
+    for kind in KINDS {
+        let mut figures = [0.0; 2];
+        for ((size, crowd), figure) in sizes.iter().zip(&crowds).zip(&mut figures) {
+            let samples = RefCell::new(Vec::new());
+            criterion.benchmark_group(kind.name).bench_function(
+                BenchmarkId::from_parameter(size),
+                |bencher| {
+                    bencher.iter_custom(|count| {
+                        let took = (kind.run)(&mut crowd.borrow_mut(), count);
+                        samples
+                            .borrow_mut()
+                            .push(took.as_secs_f64() / count as f64 * 1e6);
+                        took
+                    });
+                },
+            );
+            *figure = samples
+                .borrow_mut()
+                .get_mut(..)
+                .filter(|samples| !samples.is_empty())
+                .map_or(f64::NAN, median);
+        }
+        report.push((kind.name, figures));
+    }
+    criterion.final_summary();
+    if is_test {
+        return ExitCode::SUCCESS;
+    }
+
+    println!("\nmicroseconds of the hub per event: median with {FEW} branches, with {many}, ratio");
+    for (name, [few, many]) in report {
+        let ratio = many / few;
+        let mut verdict = "ok";
+        if FLAT < ratio || (name == READS && READ.as_secs_f64() * 1e6 < many) {
+            (failed, verdict) = (true, "FAILED");
+        }
+        println!("  {name:<28}{few:10.3}{many:10.3}{ratio:8.2}  {verdict}");
+    }
+    let [one, ten] =
+        [1_000, 10_000].map(|count| loading(&setup, count).as_secs_f64() / f64::from(count) * 1e6);
+    println!(
+        "  {:<28}{one:10.3}{ten:10.3}{:8.2}",
+        "add a branch (1,000, 10,000)",
+        ten / one
+    );
+    failed |= FLAT * 2.0 < ten / one;
+    println!(
+        "flat within {FLAT}, a read under {READ:?}: {}",
+        if failed { "FAILED" } else { "ok" }
+    );
+    ExitCode::from(u8::from(failed))
+}
