@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fleet::{Settings, World};
 use sim::Link;
+use trigger::Standby;
 
 use crate::steps::Steps;
 
@@ -19,7 +20,8 @@ const READ: Duration = Duration::from_secs(2);
 
 /// A branch with three pairs, from the moment they are all up.
 ///
-/// The first octet's lowest bit puts the branch behind NAT; the next octets are the seed. Steps: 0 some time without a
+/// Of the first octet the lowest bit puts the branch behind NAT, the next one gives it a second hub, and the one after that
+/// keeps that hub ready all the time; the next octets are the seed. Steps: 0 some time without a
 /// fault, 1 the branch reboots, 2 the hub reboots, 3 the hub reboots and loses its roll, 4 NAT rebinds, 5 NAT flushes, 6 the
 /// path is dead for some time, 7 the same and the link says so, 8 another address, 9 a black hole, 10 the clock steps, 11
 /// the link becomes bad, 12 it becomes good, 13 the hub reads once a second, 14 the branch chatters.
@@ -49,9 +51,15 @@ struct Tale {
 
 impl Tale {
     fn new(steps: &mut Steps<'_>) -> Self {
-        let nat = steps.octet() & 1 == 1;
+        let how = steps.octet();
         let mut settings = Settings::new(u64::from(steps.number()));
-        settings.nat = nat;
+        settings.nat = how & 1 != 0;
+        settings.hubs = 1 + (how >> 1 & 1);
+        settings.standby = if how & 4 != 0 {
+            Standby::Hot
+        } else {
+            Standby::Cold
+        };
         settings.loss = 0.0;
         settings.proposals = Some(("aes128-sha256-curve25519", "aes128gcm16"));
         match World::up(settings) {

@@ -1,4 +1,4 @@
-//! The branch: the only side that can begin, and that never gives up.
+//! What keeps every pair reachable from one hub: the only side that can begin, and that never gives up.
 
 mod ike;
 
@@ -26,31 +26,27 @@ use crate::status::{MemberStatus, PairStatus, Stats};
 use crate::transmit::Transmit;
 use crate::wall_clock::WallClock;
 
-/// A branch has one peer: its hub.
-const HUB: MemberId = MemberId(0);
-
 /// Schedules are run this often in one step at most.
 const MAX_ROUNDS: usize = 4;
 
 /// Events that wait for the driver at most; beyond it the oldest goes.
 const MAX_EVENTS: usize = 1024;
 
-/// A branch, sans-IO: keeps every pair reachable from its hub.
+/// A branch's way to one of its hubs.
 ///
-/// It follows the contract of every machine of this suite: time is an argument, inputs never
-/// block or panic, outputs are polled, and a driver that sleeps exactly until
-/// [`poll_timeout`](Self::poll_timeout) is correct. It rests until
-/// [`handle_link_up`](Self::handle_link_up).
+/// It follows the contract of every machine of this suite, and knows nothing of the other hubs. It
+/// rests until [`handle_link_up`](Self::handle_link_up).
 #[derive(Debug)]
-pub struct Branch {
+pub(crate) struct Lane {
     config: Arc<BranchConfig>,
     endpoint: Endpoint,
     data_path: DataPath,
     /// The hub within ike-core, once a link has been up.
     peer: Option<ike_core::PeerId>,
     local: Option<IpAddr>,
-    /// Which of the configured hubs is in use.
-    hub: usize,
+    hub: SocketAddr,
+    /// The hub's number.
+    member: MemberId,
     ike_up: bool,
     last_failure: Option<Failure>,
     lines: Vec<Line>,
@@ -60,6 +56,14 @@ pub struct Branch {
     doubted: Option<Instant>,
     /// When something authentic last came through any pair.
     heard: Instant,
+    /// When something last came that was for whoever is behind the branch.
+    delivered: Option<Instant>,
+    /// Since when every pair has been up without a reply missing.
+    proved_since: Option<Instant>,
+    /// Whether that was ever so since the link came up.
+    was_proved: bool,
+    /// What the latest attempt to reach the hub, or the end of the connection, says of it.
+    loss: Option<Loss>,
     events: VecDeque<Event>,
     now: Instant,
 }
@@ -73,12 +77,26 @@ struct Line {
     mode: ProbeMode,
 }
 
-impl Branch {
-    /// A branch without a link: it sends nothing yet.
+/// How a hub was lost.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Loss {
+    /// It does not answer.
+    Silent,
+    /// It has ended the connection, or refuses one.
+    Refused,
+}
+
+impl Lane {
+    /// Without a link: it sends nothing yet.
     ///
     /// `wall` is what the wall clock reads at `now`; it need not be right.
-    #[must_use]
-    pub fn new(config: Arc<BranchConfig>, now: Instant, wall: NtpTimestamp) -> Self {
+    pub(crate) fn new(
+        config: Arc<BranchConfig>,
+        member: MemberId,
+        hub: SocketAddr,
+        now: Instant,
+        wall: NtpTimestamp,
+    ) -> Self {
         let mut data_path = DataPath::new(
             config.crypto.clone(),
             config.timing.clone(),
@@ -91,7 +109,7 @@ impl Branch {
             .filter_map(|(index, pair)| {
                 let trigger = pair.trigger()?;
                 Some(Line {
-                    pair: data_path.add_pair(pair.clone(), HUB, PairIndex::new(index)),
+                    pair: data_path.add_pair(pair.clone(), member, PairIndex::new(index)),
                     schedule: Schedule::new(trigger.mode),
                     probe: Probe::new(trigger, Arc::clone(random), now).ok()?,
                     mode: trigger.mode,
@@ -103,7 +121,8 @@ impl Branch {
             data_path,
             peer: None,
             local: None,
-            hub: 0,
+            hub,
+            member,
             ike_up: false,
             last_failure: None,
             negotiations: Negotiations::new(lines.len()),
@@ -112,6 +131,10 @@ impl Branch {
             wall_clock: WallClock::new(now, wall),
             doubted: None,
             heard: now,
+            delivered: None,
+            proved_since: None,
+            was_proved: false,
+            loss: None,
             events: VecDeque::new(),
             now,
             config,
@@ -123,13 +146,13 @@ impl Branch {
     /// With the address that is in use already, the path may still have changed: every pair is
     /// probed at once and IKE's liveness check is brought forward. With another one everything
     /// is negotiated anew.
-    pub fn handle_link_up(&mut self, now: Instant, local: IpAddr) {
+    pub(crate) fn handle_link_up(&mut self, now: Instant, local: IpAddr) {
         let now = self.advance(now);
         if self.local == Some(local) && self.ike_up {
             self.doubt(now);
         } else {
             self.local = Some(local);
-            self.use_hub(now);
+            self.use_link(now);
             let first = self.jitter.up_to(self.config.timing.link_up_jitter);
             self.arm(now, first);
         }
@@ -137,7 +160,7 @@ impl Branch {
     }
 
     /// The link is gone: nothing is sent until it is back. What was negotiated is kept.
-    pub fn handle_link_down(&mut self, now: Instant) {
+    pub(crate) fn handle_link_down(&mut self, now: Instant) {
         let now = self.advance(now);
         self.local = None;
         for index in 0..self.lines.len() {
@@ -152,7 +175,7 @@ impl Branch {
 
     /// Takes another pre-shared key, which counts from the next negotiation of phase 1 on; what is established stays.
     /// An empty one is ignored.
-    pub fn use_key(&mut self, now: Instant, key: PreSharedKey) {
+    pub(crate) fn use_key(&mut self, now: Instant, key: PreSharedKey) {
         let now = self.advance(now);
         let Ok(ike) = self.config.ike.with_psk(key) else {
             return;
@@ -169,7 +192,7 @@ impl Branch {
     }
 
     /// Says what the wall clock reads at `now`. Only timestamps of probes depend on it.
-    pub fn handle_wall_clock(&mut self, now: Instant, wall: NtpTimestamp) {
+    pub(crate) fn handle_wall_clock(&mut self, now: Instant, wall: NtpTimestamp) {
         let now = self.advance(now);
         self.wall_clock = WallClock::new(now, wall);
     }
@@ -183,7 +206,7 @@ impl Branch {
     ///
     /// [`DatagramError`] says why it was dropped; it is counted, and nothing established is
     /// disturbed.
-    pub fn handle_datagram<'a>(
+    pub(crate) fn handle_datagram<'a>(
         &mut self,
         now: Instant,
         source: SocketAddr,
@@ -217,7 +240,7 @@ impl Branch {
     /// # Errors
     ///
     /// As for [`handle_datagram`](Self::handle_datagram).
-    pub fn handle_esp<'a>(
+    pub(crate) fn handle_esp<'a>(
         &mut self,
         now: Instant,
         source: IpAddr,
@@ -234,7 +257,7 @@ impl Branch {
     /// # Errors
     ///
     /// [`EncapsulateError`] says why the packet was dropped.
-    pub fn encapsulate(
+    pub(crate) fn encapsulate(
         &mut self,
         now: Instant,
         packet: &[u8],
@@ -252,7 +275,7 @@ impl Branch {
     /// Where a packet leaves now, and so does every other between the same two hosts; `None` where
     /// no pair owns it or its pair has no SA, so that it is [`encapsulate`](Self::encapsulate)'s.
     #[must_use]
-    pub fn outlet(&self, packet: &[u8]) -> Option<Outlet> {
+    pub(crate) fn outlet(&self, packet: &[u8]) -> Option<Outlet> {
         self.data_path.outlet(packet)
     }
 
@@ -262,7 +285,7 @@ impl Branch {
     /// # Errors
     ///
     /// [`EncapsulateError::Seal`]: none is sealed, and all are dropped and counted.
-    pub fn seal_batch(
+    pub(crate) fn seal_batch(
         &mut self,
         now: Instant,
         outlet: &Outlet,
@@ -273,7 +296,7 @@ impl Branch {
     }
 
     /// Does what time has made due.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
         self.endpoint.handle_timeout(now);
         self.settle(now);
@@ -293,19 +316,19 @@ impl Branch {
 
     /// The next datagram to send.
     #[must_use]
-    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+    pub(crate) fn poll_transmit(&mut self) -> Option<Transmit> {
         self.data_path.poll_transmit()
     }
 
     /// The next fact.
     #[must_use]
-    pub fn poll_event(&mut self) -> Option<Event> {
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         if self.data_path.has_transmits() || !self.events.is_empty() {
             return Some(self.now);
         }
@@ -335,7 +358,7 @@ impl Branch {
     }
 
     /// Tells the hub that it leaves, and stops probing.
-    pub fn close(&mut self, now: Instant) {
+    pub(crate) fn close(&mut self, now: Instant) {
         let now = self.advance(now);
         for line in &mut self.lines {
             line.schedule.rest();
@@ -344,30 +367,125 @@ impl Branch {
         self.settle(now);
     }
 
+    /// What others know as well, or nobody needs, is let go, and the hub is told; nothing is sent from here on until the
+    /// link is said to be up again.
+    pub(crate) fn retire(&mut self, now: Instant) {
+        let now = self.advance(now);
+        self.local = None;
+        self.loss = None;
+        for line in &mut self.lines {
+            line.schedule.rest();
+        }
+        if let Some(peer) = self.peer {
+            self.endpoint.disconnect(now, peer);
+        }
+        self.settle(now);
+    }
+
+    // --- How it stands.
+
+    /// Whether it has a link to be used.
+    pub(crate) const fn is_awake(&self) -> bool {
+        self.local.is_some()
+    }
+
+    /// The hub's address as it is configured.
+    pub(crate) const fn hub_address(&self) -> SocketAddr {
+        self.hub
+    }
+
+    /// Whether some pair is up.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.lines.iter().any(|line| self.is_up(line))
+    }
+
+    /// Since when every pair has been up without a reply missing.
+    pub(crate) const fn proved_since(&self) -> Option<Instant> {
+        self.proved_since
+    }
+
+    /// When something last came that was for whoever is behind the branch.
+    pub(crate) const fn delivered(&self) -> Option<Instant> {
+        self.delivered
+    }
+
+    /// Whether every pair was ever up since the link came up.
+    pub(crate) const fn was_proved(&self) -> bool {
+        self.was_proved
+    }
+
+    /// How the hub was lost, if it was and has not come back.
+    pub(crate) const fn loss(&self) -> Option<Loss> {
+        self.loss
+    }
+
+    /// Every pair, whether it is up, and how long its proof took.
+    pub(crate) fn reported(&self) -> impl Iterator<Item = (PairId, bool, Option<Duration>)> {
+        let pairs = self.data_path.pairs();
+        pairs.map(|(id, pair)| (id, pair.reported_up, pair.rtt))
+    }
+
+    /// What is held for pairs that have no SA, to be sent another way.
+    pub(crate) fn take_held(&mut self) -> Vec<Vec<u8>> {
+        self.data_path.take_held()
+    }
+
+    /// Sends an inner packet as [`encapsulate`](Self::encapsulate) does, in a datagram to be polled.
+    pub(crate) fn send(&mut self, now: Instant, packet: &[u8]) {
+        let now = self.advance(now);
+        if let Some(Encapsulated::Held { pair }) = self.data_path.send(now, packet) {
+            self.want(now, pair);
+        }
+        self.settle(now);
+    }
+
+    /// Forgets how the hub was lost: it is to be judged anew.
+    pub(crate) fn acquit(&mut self) {
+        self.loss = None;
+    }
+
+    fn is_up(&self, line: &Line) -> bool {
+        let pair = self.data_path.pair(line.pair);
+        pair.is_some_and(|pair| pair.reported_up)
+    }
+
+    /// Looks at what the latest input has made of the pairs.
+    fn judge(&mut self, now: Instant) {
+        let suspected = |line: &Line| line.schedule.is_suspect();
+        let proved = self.local.is_some()
+            && self
+                .lines
+                .iter()
+                .all(|line| self.is_up(line) && !suspected(line));
+        self.proved_since = proved.then(|| self.proved_since.unwrap_or(now));
+        if proved {
+            self.was_proved = true;
+            self.loss = None;
+        }
+    }
+
     /// After [`close`](Self::close): whether everything has been said.
     #[must_use]
-    pub fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         self.endpoint.is_drained() && !self.data_path.has_transmits()
     }
 
     /// Every configured pair, up or not.
-    pub fn pairs(&self) -> impl Iterator<Item = PairStatus<'_>> {
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = PairStatus<'_>> {
         self.data_path
             .pairs()
             .map(|(id, pair)| pair.status(id, self.now, &self.config.timing))
     }
 
-    /// The hub in use.
+    /// The hub.
     #[must_use]
-    pub fn hub(&self) -> MemberStatus<'_> {
+    pub(crate) fn hub(&self) -> MemberStatus<'_> {
         let sa = self.peer.and_then(|peer| self.endpoint.ike_sa(peer));
         let proposal = sa.as_ref().map(|sa| sa.proposal);
         MemberStatus {
-            id: HUB,
+            id: self.member,
             identity: self.config.ike.remote(),
-            address: sa
-                .as_ref()
-                .map_or_else(|| self.hub_address(), |sa| Some(sa.remote)),
+            address: Some(sa.as_ref().map_or(self.hub, |sa| sa.remote)),
             nat: sa.as_ref().is_some_and(|sa| sa.nat.local || sa.nat.remote),
             ike: self.ike_up,
             proposal,
@@ -379,13 +497,13 @@ impl Branch {
 
     /// Counters since the branch was made.
     #[must_use]
-    pub const fn stats(&self) -> &Stats {
+    pub(crate) const fn stats(&self) -> &Stats {
         &self.data_path.stats
     }
 
     /// Counters of ike-core.
     #[must_use]
-    pub fn ike_stats(&self) -> &ike_core::Stats {
+    pub(crate) fn ike_stats(&self) -> &ike_core::Stats {
         self.endpoint.stats()
     }
 
@@ -395,16 +513,12 @@ impl Branch {
         self.now
     }
 
-    fn hub_address(&self) -> Option<SocketAddr> {
-        self.config.hubs.get(self.hub).copied()
-    }
-
-    /// Makes IKE use the current hub over the current link.
-    fn use_hub(&mut self, now: Instant) {
-        let Some((local, remote)) = self.local.zip(self.hub_address()) else {
+    /// Makes IKE use the current link.
+    fn use_link(&mut self, now: Instant) {
+        let Some(local) = self.local else {
             return;
         };
-        let local = SocketAddr::new(local, self.config.ike_port);
+        let (local, remote) = (SocketAddr::new(local, self.config.ike_port), self.hub);
         match self.peer {
             Some(peer) => self.endpoint.set_path(now, peer, local, remote),
             None => {
@@ -416,6 +530,7 @@ impl Branch {
             }
         }
         self.negotiations.reset();
+        self.was_proved = false;
     }
 
     /// Begins the schedules anew: the first pair after `first`, each further one a little later.
@@ -631,6 +746,7 @@ impl Branch {
         if reply.is_some() {
             Received::Consumed
         } else {
+            self.delivered = Some(now);
             Received::Packet { pair, packet }
         }
     }
@@ -678,7 +794,7 @@ impl Branch {
     /// ESP that no SA here knows. From the own hub it says that the two ends disagree: check,
     /// or try again; never answer.
     fn unknown_spi(&mut self, now: Instant, source: IpAddr) {
-        let from_hub = self.hub_address().is_some_and(|hub| hub.ip() == source);
+        let from_hub = self.hub.ip() == source;
         let too_soon = self
             .doubted
             .is_some_and(|at| now < at + self.config.timing.unknown_spi_interval);
@@ -717,6 +833,7 @@ impl Branch {
             self.acquire(now, index);
             self.drain(now);
         }
+        self.judge(now);
     }
 
     fn drain(&mut self, now: Instant) {

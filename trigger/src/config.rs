@@ -13,7 +13,7 @@ use core::fmt;
 use ike_core::{IpsecSa, SelectorPair};
 use thiserror::Error;
 
-pub use self::branch::{BranchConfig, BranchConfigBuilder};
+pub use self::branch::{BranchConfig, BranchConfigBuilder, Standby};
 pub use self::crypto::CryptoProvider;
 pub use self::hub::{HubConfig, HubConfigBuilder, MemberConfig};
 pub use self::pair::{PairConfig, ProbeMode, Trigger};

@@ -72,6 +72,8 @@ pub struct Outlet {
     pub path: Path,
     /// How long the ESP packets are, and where in them the packets lie.
     pub suite: EspSuite,
+    /// The number of the branch's hub.
+    pub(crate) lane: usize,
 }
 
 /// What became of a datagram from the outer network.
@@ -308,6 +310,7 @@ impl DataPath {
             pair,
             path: sa.path,
             suite: sa.outbound.suite(),
+            lane: 0,
         })
     }
 
@@ -358,6 +361,12 @@ impl DataPath {
         for packet in held {
             self.send(now, &packet);
         }
+    }
+
+    /// Takes everything that is held.
+    pub(crate) fn take_held(&mut self) -> Vec<Vec<u8>> {
+        let pairs = self.pairs.values_mut();
+        pairs.flat_map(|pair| pair.hold.take()).collect()
     }
 
     /// Drops held packets that have waited too long. Returns whether others still wait.

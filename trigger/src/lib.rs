@@ -19,6 +19,7 @@ mod negotiation;
 mod pair;
 mod probe;
 mod proof;
+mod redundant;
 mod roll_call;
 mod schedule;
 mod shard;
@@ -29,15 +30,15 @@ mod testing;
 mod transmit;
 mod wall_clock;
 
-pub use branch::Branch;
 pub use config::{
     BranchConfig, BranchConfigBuilder, ConfigError, CryptoProvider, EspKeyLog, HubConfig,
-    HubConfigBuilder, MemberConfig, PairConfig, ProbeMode, Timing, Trigger,
+    HubConfigBuilder, MemberConfig, PairConfig, ProbeMode, Standby, Timing, Trigger,
 };
 pub use data_path::{Encapsulated, MAX_OVERHEAD, Outlet, Received};
 pub use error::{DatagramError, DropReason, EncapsulateError};
 pub use event::{Event, Failure, MemberId, PairDownReason, PairId};
 pub use hub::{Hub, MemberError};
+pub use redundant::Branch;
 pub use roll_call::RollEntry;
 pub use shard::{Shard, Shards};
 pub use status::{MemberStatus, PairState, PairStatus, Stats};

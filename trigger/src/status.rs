@@ -104,6 +104,22 @@ pub struct MemberStatus<'a> {
     pub last_failure: Option<&'a Failure>,
 }
 
+impl<'a> MemberStatus<'a> {
+    /// A peer of which nothing but its name is known.
+    pub(crate) const fn unknown(identity: &'a Identity) -> Self {
+        Self {
+            id: MemberId(0),
+            identity,
+            address: None,
+            nat: false,
+            ike: false,
+            proposal: None,
+            legacy: false,
+            last_failure: None,
+        }
+    }
+}
+
 /// Counters since the machine was made.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
@@ -132,6 +148,36 @@ impl Stats {
     #[must_use]
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.drops.get(reason as usize).copied().unwrap_or(0)
+    }
+
+    /// Counts what another machine has counted as well.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let Self {
+            phase_one_succeeded,
+            phase_one_failed,
+            quick_mode_succeeded,
+            quick_mode_failed,
+            probes_sent,
+            probes_answered,
+            ntp_served,
+            unmatched,
+            drops,
+        } = self;
+        for (count, more) in [
+            (phase_one_succeeded, other.phase_one_succeeded),
+            (phase_one_failed, other.phase_one_failed),
+            (quick_mode_succeeded, other.quick_mode_succeeded),
+            (quick_mode_failed, other.quick_mode_failed),
+            (probes_sent, other.probes_sent),
+            (probes_answered, other.probes_answered),
+            (ntp_served, other.ntp_served),
+            (unmatched, other.unmatched),
+        ] {
+            *count = count.saturating_add(more);
+        }
+        for (count, more) in drops.iter_mut().zip(other.drops) {
+            *count = count.saturating_add(more);
+        }
     }
 
     pub(crate) fn drop(&mut self, reason: DropReason, count: u64) {

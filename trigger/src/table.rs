@@ -59,6 +59,10 @@ impl<T> Table<T> {
         let entries = (self.first..).zip(&self.entries);
         entries.filter_map(|(number, entry)| Some((number, entry.as_deref()?)))
     }
+
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.entries.iter_mut().flatten().map(|entry| &mut **entry)
+    }
 }
 
 #[cfg(test)]

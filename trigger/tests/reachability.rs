@@ -498,6 +498,34 @@ fn rekeying_both_phases_for_a_day_never_interrupts_reading() {
 }
 
 #[test]
+fn esp_that_no_sa_knows_brings_a_check_forward_if_it_comes_from_the_own_hub() {
+    let mut world = World::up(31, Settings::default());
+    world.network.run_for(SECOND);
+    let branch = world.branch;
+    // How many datagrams the branch sends at once for a packet under an SPI that nobody has.
+    let sent_for = |world: &mut World, source: &str| {
+        let before = world.network.stats(branch).sent;
+        let source = source.parse().unwrap();
+        world.network.act(branch, |site, now| {
+            let mut esp = [0x5A; 60];
+            let local = BRANCH_ADDRESS.parse().unwrap();
+            let taken = site.branch_mut().handle_esp(now, source, local, &mut esp);
+            assert!(taken.is_err());
+        });
+        world.network.run_for(Duration::from_millis(10));
+        world.network.stats(branch).sent - before
+    };
+    assert_eq!(sent_for(&mut world, "198.18.7.7"), 0);
+    // A probe over each pair, and IKE's question.
+    assert_eq!(sent_for(&mut world, world::HUB_ADDRESS), 4);
+    world.network.run_for(SECOND);
+    assert_eq!(sent_for(&mut world, world::HUB_ADDRESS), 0, "not too often");
+    let down = |event: &Event| matches!(event, Event::PairDown { .. } | Event::SaDown { .. });
+    let events = world.network.events();
+    assert!(!events.iter().any(|entry| down(&entry.event)));
+}
+
+#[test]
 fn traffic_that_matches_no_pair_never_enters_a_tunnel() {
     let mut world = World::up(14, Settings::default());
     let user = udp(
@@ -577,7 +605,7 @@ fn garbage_from_inside_and_outside_is_dropped_counted_and_disturbs_nothing() {
     world.network.run_for(60 * SECOND);
 
     assert!(World::all_up(&world.network, [world.hub, world.branch]));
-    let stats = *world.network.host(world.branch).branch().stats();
+    let stats = world.network.host(world.branch).branch().stats();
     assert!(500 < stats.dropped(DropReason::MalformedInner));
     assert!(500 < stats.dropped(DropReason::Ike));
     assert!(1000 < stats.dropped(DropReason::UnknownSpi) + stats.dropped(DropReason::Malformed));

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use ike_core::{EndpointConfig, EspProposal, Identity, IkeProposal, PeerConfig, PreSharedKey};
 use ipnet::IpNet;
 use thiserror::Error;
-use trigger::{BranchConfig, CryptoProvider, HubConfig, MemberConfig, PairConfig, Subnet, Trigger};
+use trigger::{
+    BranchConfig, CryptoProvider, HubConfig, MemberConfig, PairConfig, Subnet, Timing, Trigger,
+};
 
 use crate::key_log::WiresharkKeyLog;
 use crate::settings::{BranchEntry, BranchSettings, GatewaySettings, HubSettings, PairSettings};
@@ -47,8 +49,12 @@ pub(crate) fn branch(
     let gateway = &settings.gateway;
     let peer =
         peer(gateway, &settings.hub_identity, &settings.psk).remote_nat_port(settings.hub_nat_port);
+    let mut timing = Timing::default();
+    timing.failback_hold = settings.failback_hold;
     let mut builder = BranchConfig::builder(endpoint(gateway, key_log)?, peer, crypto())
-        .ike_port(gateway.ike_port);
+        .ike_port(gateway.ike_port)
+        .standby(settings.standby)
+        .timing(timing);
     for hub in &settings.hubs {
         builder = builder.hub_at(SocketAddr::new(*hub, settings.hub_ike_port));
     }

@@ -590,12 +590,12 @@ fn take_snapshot(
             uptime_seconds: now.saturating_duration_since(began).as_secs_f64(),
             peers: snapshot::peers(
                 now,
-                machine.members().into_iter(),
+                machine.members_in_use().into_iter(),
                 machine.pairs().into_iter(),
             ),
         },
-        negotiations: snapshot::negotiations(machine.stats()),
-        drops: snapshot::drops(machine.stats(), machine.ike_stats(), drops),
+        negotiations: snapshot::negotiations(&machine.stats()),
+        drops: snapshot::drops(&machine.stats(), &machine.ike_stats(), drops),
         distributions: distributions.clone(),
         hook_runs: hook_runs.counts(),
     }

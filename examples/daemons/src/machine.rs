@@ -123,9 +123,22 @@ impl Machine {
         }
     }
 
+    /// Every peer that is configured.
     pub(crate) fn members(&self) -> Vec<MemberStatus<'_>> {
         match self {
-            Self::Branch(branch) => vec![branch.hub()],
+            Self::Branch(branch) => branch.hubs().collect(),
+            Self::Hub(hub) => hub.members().collect(),
+        }
+    }
+
+    /// Those that a user looks at: of a branch's hubs the one in use first, and others that are connected as well.
+    pub(crate) fn members_in_use(&self) -> Vec<MemberStatus<'_>> {
+        match self {
+            Self::Branch(branch) => {
+                let active = branch.hub();
+                let others = branch.hubs().filter(|hub| hub.ike && hub.id != active.id);
+                core::iter::once(active).chain(others).collect()
+            }
             Self::Hub(hub) => hub.members().collect(),
         }
     }
@@ -137,17 +150,17 @@ impl Machine {
         }
     }
 
-    pub(crate) fn stats(&self) -> &Stats {
+    pub(crate) fn stats(&self) -> Stats {
         match self {
             Self::Branch(branch) => branch.stats(),
-            Self::Hub(hub) => hub.stats(),
+            Self::Hub(hub) => *hub.stats(),
         }
     }
 
-    pub(crate) fn ike_stats(&self) -> &ike_core::Stats {
+    pub(crate) fn ike_stats(&self) -> ike_core::Stats {
         match self {
             Self::Branch(branch) => branch.ike_stats(),
-            Self::Hub(hub) => hub.ike_stats(),
+            Self::Hub(hub) => hub.ike_stats().clone(),
         }
     }
 }

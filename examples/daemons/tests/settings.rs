@@ -1009,6 +1009,25 @@ fn two_thousand_branches_with_shared_subnets_are_accepted() {
     );
 }
 
+#[test]
+fn a_second_hub_is_cold_unless_it_is_to_be_hot() {
+    let parsed = |text: &str| BranchSettings::parse(file(), text).unwrap().settings;
+    let settings = parsed(&with_key(BRANCH));
+    assert_eq!(settings.standby, trigger::Standby::Cold);
+    assert_eq!(settings.failback_hold, Duration::from_secs(60));
+
+    let hubs = "hubs = [\"198.18.2.2\"]";
+    let with = |more: &str| changed(BRANCH, hubs, &format!("{hubs}\n{more}"));
+    let settings = parsed(&with("standby = \"hot\"\nfailback_hold = \"5m\""));
+    assert_eq!(settings.standby, trigger::Standby::Hot);
+    assert_eq!(settings.failback_hold, Duration::from_secs(300));
+
+    let report = branch_report(&with("standby = \"warm\""));
+    only_error(&report, 3, "standby", "warm", "hot");
+    let report = branch_report(&with("failback_hold = \"10ms\""));
+    only_error(&report, 3, "failback_hold", "10ms", "1s");
+}
+
 fn directory(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("daemons-settings-{name}-{}", std::process::id()));
     fs::create_dir_all(&path).unwrap();

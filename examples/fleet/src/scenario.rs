@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::ValueEnum;
 use sim::Random;
-use trigger::{Event, PairDownReason, ProbeMode};
+use trigger::{Event, PairDownReason, ProbeMode, Standby, Timing};
 
 use crate::world::{Settings, World};
 
@@ -31,8 +31,12 @@ pub enum Scenario {
     LongOutage,
     /// The path is dead for an hour, and the branch sees its link come up.
     LongOutageLinkEvent,
-    /// The first of two hubs dies for good.
+    /// The first of two hubs dies for good; the second is negotiated with when the first does not answer.
     SecondHub,
+    /// The same; the second is kept ready and reads.
+    SecondHubHot,
+    /// The first of two hubs comes back after its death and has its branch again, while the second goes on to serve it.
+    FailBack,
     /// The branch's wall clock steps by years.
     ClockStep,
     /// As the case's routers do it: symmetric, every 64 to 72 s. A branch reboots, and its path is up later than its link,
@@ -73,6 +77,8 @@ impl Scenario {
             Self::LongOutage => "long-outage",
             Self::LongOutageLinkEvent => "long-outage-link-event",
             Self::SecondHub => "second-hub",
+            Self::SecondHubHot => "second-hub-hot",
+            Self::FailBack => "fail-back",
             Self::ClockStep => "clock-step",
             Self::H3c => "h3c",
         }
@@ -96,6 +102,10 @@ impl Scenario {
             Self::LongOutage => Bound::p99(Duration::from_secs(20)),
             Self::LongOutageLinkEvent => Bound::p99(Duration::from_millis(2_500)),
             Self::SecondHub => Bound::p99(Duration::from_secs(15)),
+            // Nothing has to be found out: the standby's SAs are there, and answers go back through whoever asks.
+            Self::SecondHubHot => Bound::p99(half),
+            // Up to the longest pause between two tries.
+            Self::FailBack => Bound::p99(Duration::from_secs(20)),
             // No effect: a read takes its round trip, or a few if it is lost.
             Self::ClockStep => Bound::p99(half),
             // Two polls of each association: the darkness that the case accepts.
@@ -111,7 +121,13 @@ impl Scenario {
             Self::NatRebinding => true,
             _ => seed % 2 == 1,
         };
-        settings.hubs = if self == Self::SecondHub { 2 } else { 1 };
+        settings.hubs = match self {
+            Self::SecondHub | Self::SecondHubHot | Self::FailBack => 2,
+            _ => 1,
+        };
+        if self == Self::SecondHubHot {
+            settings.standby = Standby::Hot;
+        }
         settings.mode = if self == Self::H3c {
             ProbeMode::H3c
         } else {
@@ -131,7 +147,7 @@ impl Scenario {
     /// The number of the hub that reads after the fault.
     pub(crate) const fn reading_hub(self) -> usize {
         match self {
-            Self::SecondHub => 1,
+            Self::SecondHub | Self::SecondHubHot => 1,
             _ => 0,
         }
     }
@@ -197,6 +213,17 @@ impl Scenario {
                 }
             }
             Self::SecondHub => world.hub_off(0),
+            Self::SecondHubHot => {
+                world.hub_off(0);
+                return Ok(Aftermath::TurnedOnce);
+            }
+            Self::FailBack => {
+                world.hub_off(0);
+                pause(world, &mut random, 60..90);
+                world.forget();
+                world.hub_on(0, true)?;
+                return Ok(Aftermath::BackWithoutAGap);
+            }
             Self::ClockStep => {
                 for index in branches {
                     let years = i64::try_from(random.below(60)).unwrap_or(0) - 40;
@@ -218,6 +245,10 @@ pub(crate) enum Aftermath {
     OthersUntouched(u32),
     /// No pair may go down, for some time.
     NothingDown,
+    /// The branch turns to the other hub once, soon after the fault.
+    TurnedOnce,
+    /// The branch turns back once, after the hold time, and no pair goes down at it.
+    BackWithoutAGap,
 }
 
 impl Aftermath {
@@ -231,18 +262,55 @@ impl Aftermath {
                 world.absorb();
                 None
             }
+            Self::TurnedOnce => {
+                world.network.run_for(60 * SECOND);
+                return wrong_turns(world, 15 * SECOND);
+            }
+            Self::BackWithoutAGap => {
+                // A reply that is lost makes the hold time begin anew.
+                let limit = Timing::default().failback_hold * 10;
+                world.network.run_for(limit);
+                if let Some(wrong) = wrong_turns(world, limit) {
+                    return Some(wrong);
+                }
+                return pair_down(world, None, Some(world.branch(0)));
+            }
         };
-        let down = world.reported().iter().find_map(|(at, host, event)| {
-            let pair = is_down(event).filter(|pair| Some(*pair) != allowed)?;
-            Some((*at, *host, pair))
-        });
-        down.map(|(at, host, pair)| {
-            format!(
-                "pair {pair} went down at {} at {at:?}",
-                world.network.name(host)
-            )
-        })
+        pair_down(world, allowed, None)
     }
+}
+
+/// What speaks against a single turn to another hub within a time.
+fn wrong_turns(world: &mut World, limit: Duration) -> Option<String> {
+    world.absorb();
+    let turns: Vec<Duration> = world
+        .reported()
+        .iter()
+        .filter(|(_, _, event)| matches!(event, Event::HubChanged { .. }))
+        .map(|(at, ..)| *at)
+        .collect();
+    let [at] = turns.as_slice() else {
+        return Some(format!("the branch turned to another hub at {turns:?}"));
+    };
+    let took = at.saturating_sub(world.forgotten_at());
+    (limit < took).then(|| format!("the branch turned to the other hub after {took:?}"))
+}
+
+/// Which pair went down that should not have, at this host or at any.
+fn pair_down(world: &World, allowed: Option<u32>, only: Option<sim::HostId>) -> Option<String> {
+    let down = world.reported().iter().find_map(|(at, host, event)| {
+        if only.is_some_and(|only| only != *host) {
+            return None;
+        }
+        let pair = is_down(event).filter(|pair| Some(*pair) != allowed)?;
+        Some((*at, *host, pair))
+    });
+    down.map(|(at, host, pair)| {
+        format!(
+            "pair {pair} went down at {} at {at:?}",
+            world.network.name(host)
+        )
+    })
 }
 
 /// The pair that an event takes down, if it does. A proof that grows old while nobody asks is no outage.

@@ -115,10 +115,10 @@ impl Site {
 
     /// Counters of ike-core.
     #[must_use]
-    pub fn ike_stats(&self) -> &trigger::ike_core::Stats {
+    pub fn ike_stats(&self) -> trigger::ike_core::Stats {
         match &self.machine {
             Machine::Branch(branch, _) => branch.ike_stats(),
-            Machine::Hub(hub, _) => hub.ike_stats(),
+            Machine::Hub(hub, _) => hub.ike_stats().clone(),
         }
     }
 

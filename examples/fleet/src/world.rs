@@ -12,7 +12,7 @@ use trigger::ike_core::{EndpointConfig, PeerConfig, PreSharedKey};
 use trigger::ntp_core::NtpTimestamp;
 use trigger::{
     Branch, BranchConfig, Event, Hub, HubConfig, MemberConfig, PairConfig, ProbeMode, RollEntry,
-    Trigger,
+    Standby, Trigger,
 };
 
 use crate::plan::{PAIRS, PairPlan, Plan};
@@ -36,6 +36,8 @@ pub struct Settings {
     pub branches: u32,
     /// How many hubs every branch knows.
     pub hubs: u8,
+    /// What becomes of the hubs that are not in use.
+    pub standby: Standby,
     /// Whether each branch is behind a NAT box of its own.
     pub nat: bool,
     /// Loss in each direction, as a share.
@@ -58,6 +60,7 @@ impl Settings {
             seed,
             branches: 1,
             hubs: 1,
+            standby: Standby::default(),
             nat: false,
             loss: 0.01,
             mode: ProbeMode::Client,
@@ -95,6 +98,8 @@ pub struct World {
     roll: BTreeMap<String, RollEntry>,
     /// What was reported since the last [`forget`](Self::forget), with times.
     reported: Vec<(Duration, HostId, Event)>,
+    /// When that was.
+    forgotten: Duration,
     /// Reboots so far: each life has randomness of its own.
     lives: u64,
 }
@@ -129,6 +134,7 @@ impl World {
             branches: Vec::new(),
             roll: BTreeMap::new(),
             reported: Vec::new(),
+            forgotten: Duration::ZERO,
             lives: 0,
         };
         for number in 0..world.settings.hubs {
@@ -238,6 +244,12 @@ impl World {
     pub fn forget(&mut self) {
         self.absorb();
         self.reported.clear();
+        self.forgotten = self.network.now();
+    }
+
+    /// When what was reported was last forgotten.
+    pub(crate) const fn forgotten_at(&self) -> Duration {
+        self.forgotten
     }
 
     /// What the wall clock would read now if it were right.
@@ -500,7 +512,8 @@ impl World {
             .build()
             .context("a branch's endpoint")?;
         let ike = peer(&self.settings, &plan.identity(), "hub")?;
-        let mut builder = BranchConfig::builder(endpoint, ike, crypto);
+        let mut builder =
+            BranchConfig::builder(endpoint, ike, crypto).standby(self.settings.standby);
         for number in 0..self.settings.hubs {
             builder = builder.hub(Plan::hub(number));
         }

@@ -47,6 +47,16 @@ fn the_second_hub_takes_over_in_time() {
 }
 
 #[test]
+fn a_second_hub_that_is_kept_ready_reads_at_once() {
+    holds(Scenario::SecondHubHot);
+}
+
+#[test]
+fn the_first_hub_has_its_branch_again_without_a_gap() {
+    holds(Scenario::FailBack);
+}
+
+#[test]
 fn without_its_file_a_hub_reads_again_in_time() {
     holds(Scenario::HubRebootFileLost);
 }

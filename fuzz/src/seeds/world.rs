@@ -9,7 +9,23 @@ pub(super) fn seeds() -> Vec<Seed> {
     let behind_nat = |name, steps: &[&[u8]]| {
         Seed::new("world", name, [&[1, 0, 2][..], &steps.concat()].concat())
     };
+    let with_two_hubs = |name, how, steps: &[&[u8]]| {
+        Seed::new("world", name, [&[how, 0, 3][..], &steps.concat()].concat())
+    };
     vec![
+        // Away from the first hub, and back.
+        with_two_hubs("second_hub", 2, &[&fault(2, 60), &rest(200)]),
+        with_two_hubs(
+            "second_hub_hot",
+            7,
+            &[
+                &fault(13, 0),
+                &fault(2, 60),
+                &rest(100),
+                &fault(6, 12),
+                &rest(200),
+            ],
+        ),
         tale("quiet", &[&rest(100)]),
         tale("branch_reboot", &[&fault(1, 20), &rest(100)]),
         tale("hub_reboot", &[&fault(2, 20), &rest(100)]),

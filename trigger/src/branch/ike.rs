@@ -8,10 +8,10 @@ use alloc::vec::Vec;
 
 use ike_core::{CloseReason, DisconnectReason, Hint, PairIndex, PhaseOneError};
 
-use super::{Branch, HUB};
+use super::{Lane, Loss};
 use crate::event::{Event, Failure, PairDownReason, PairId};
 
-impl Branch {
+impl Lane {
     pub(super) fn on_ike(&mut self, now: Instant, event: ike_core::Event) {
         match event {
             ike_core::Event::Established {
@@ -27,7 +27,7 @@ impl Branch {
                 self.last_failure = None;
                 self.data_path.stats.phase_one_succeeded += 1;
                 self.event(Event::PeerUp {
-                    member: HUB,
+                    member: self.member,
                     identity,
                     address: remote,
                     nat: nat.any(),
@@ -70,12 +70,14 @@ impl Branch {
                 let pairs: Vec<PairId> = self.lines.iter().map(|line| line.pair).collect();
                 self.data_path.move_path(&pairs, local, remote);
                 self.event(Event::AddressChanged {
-                    member: HUB,
+                    member: self.member,
                     address: remote,
                 });
             }
             ike_core::Event::Hinted { hint, .. } => {
-                self.event(Event::Hint { member: HUB });
+                self.event(Event::Hint {
+                    member: self.member,
+                });
                 if hint == Hint::InvalidCookie && !self.ike_up {
                     self.hope(now, false);
                 }
@@ -106,29 +108,19 @@ impl Branch {
             }
         }
         self.event(Event::NegotiationFailed {
-            member: Some(HUB),
+            member: Some(self.member),
             pair: None,
             identity,
             address: Some(remote),
             failure,
         });
-        if unanswered && !self.ike_up {
-            self.next_hub(now);
+        if !self.ike_up {
+            self.loss = Some(if unanswered {
+                Loss::Silent
+            } else {
+                Loss::Refused
+            });
         }
-    }
-
-    /// The hub does not answer: try the next one, at once.
-    fn next_hub(&mut self, now: Instant) {
-        let count = self.config.hubs.len();
-        if count < 2 {
-            return;
-        }
-        self.hub = (self.hub + 1) % count;
-        if let Some(address) = self.hub_address() {
-            self.event(Event::HubChanged { address });
-        }
-        self.use_hub(now);
-        self.arm(now, Duration::ZERO);
     }
 
     fn sa_installed(&mut self, now: Instant, sa: &ike_core::IpsecSa) {
@@ -240,10 +232,10 @@ impl Branch {
             pair.last_failure = Some(failure.clone());
         }
         self.event(Event::NegotiationFailed {
-            member: Some(HUB),
+            member: Some(self.member),
             pair: Some(id),
             identity: None,
-            address: self.hub_address(),
+            address: Some(self.hub),
             failure,
         });
     }
@@ -253,13 +245,14 @@ impl Branch {
         self.ike_up = false;
         self.negotiations.abandoned();
         self.event(Event::PeerDown {
-            member: HUB,
+            member: self.member,
             reason,
         });
-        if matches!(reason, DisconnectReason::PeerDead { .. }) && 1 < self.config.hubs.len() {
-            self.next_hub(now);
-            return;
-        }
+        self.loss = match reason {
+            DisconnectReason::PeerDead { .. } => Some(Loss::Silent),
+            DisconnectReason::DeletedByPeer | DisconnectReason::Expired => Some(Loss::Refused),
+            DisconnectReason::PathChanged | DisconnectReason::Requested | _ => None,
+        };
         let first = self.jitter.up_to(self.config.timing.hub_back_jitter);
         self.arm(now, first);
     }

@@ -10,12 +10,30 @@ use ike_core::{EndpointConfig, PeerConfig};
 
 use super::{ConfigError, CryptoProvider, EspKeyLog, PairConfig, Timing, selector_pairs};
 
+/// What becomes of the hubs that are not in use, where a branch has several.
+///
+/// The first hub is preferred. A branch turns away from a hub that is lost, and back to a better
+/// one when all pairs have been proved with that for [`Timing::failback_hold`] without a reply
+/// missing. Nothing that works is torn down before.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Standby {
+    /// A hub is negotiated with when those before it do not answer. The better ones are tried on,
+    /// and the others are let go when one of them has taken over again.
+    #[default]
+    Cold,
+    /// Every hub has its SAs all the time and is probed as the one in use is: when that is lost,
+    /// all pairs move at once. Each hub costs what one costs.
+    Hot,
+}
+
 /// The settings of a [`Branch`](crate::Branch): immutable, shared as `Arc`.
 #[derive(Clone, Debug)]
 pub struct BranchConfig {
     pub(crate) endpoint: EndpointConfig,
     pub(crate) ike: Arc<PeerConfig>,
     pub(crate) hubs: Vec<SocketAddr>,
+    pub(crate) standby: Standby,
     pub(crate) ike_port: u16,
     pub(crate) pairs: Vec<PairConfig>,
     pub(crate) crypto: CryptoProvider,
@@ -37,6 +55,7 @@ impl BranchConfig {
             ike,
             crypto,
             hubs: Vec::new(),
+            standby: Standby::default(),
             ike_port: 500,
             pairs: Vec::new(),
             timing: Timing::default(),
@@ -66,6 +85,7 @@ pub struct BranchConfigBuilder {
     ike: PeerConfigBuilder,
     crypto: CryptoProvider,
     hubs: Vec<SocketAddr>,
+    standby: Standby,
     ike_port: u16,
     pairs: Vec<PairConfig>,
     timing: Timing,
@@ -74,7 +94,8 @@ pub struct BranchConfigBuilder {
 }
 
 impl BranchConfigBuilder {
-    /// Adds a hub, at its IKE port 500. The first one that answers is used.
+    /// Adds a hub, at its IKE port 500, after those that are preferred to it. Each has an address
+    /// of its own.
     pub fn hub(self, address: IpAddr) -> Self {
         self.hub_at(SocketAddr::new(address, 500))
     }
@@ -82,6 +103,12 @@ impl BranchConfigBuilder {
     /// Adds a hub whose IKE port is not 500.
     pub fn hub_at(mut self, address: SocketAddr) -> Self {
         self.hubs.push(address);
+        self
+    }
+
+    /// What becomes of the hubs that are not in use. Default: [`Standby::Cold`].
+    pub fn standby(mut self, standby: Standby) -> Self {
+        self.standby = standby;
         self
     }
 
@@ -136,6 +163,7 @@ impl BranchConfigBuilder {
             endpoint: self.endpoint,
             ike: Arc::new(ike),
             hubs: self.hubs,
+            standby: self.standby,
             ike_port: self.ike_port,
             pairs: self.pairs,
             crypto: self.crypto,

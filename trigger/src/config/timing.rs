@@ -88,6 +88,9 @@ pub struct Timing {
     pub usage_interval: Duration,
     /// Between two reactions to packets for an unknown SPI from the own hub. Default: 5 s.
     pub unknown_spi_interval: Duration,
+    /// How long a better hub must have been proved without a reply missing before a branch turns back to it.
+    /// Default: 60 s.
+    pub failback_hold: Duration,
     /// Between two calls of a hub's roll call. Default: 1 ms.
     pub roll_call_spacing: Duration,
     /// Between the rounds in which a hub calls a branch again that has not come back.
@@ -133,6 +136,7 @@ impl Default for Timing {
             hold_packets: 16,
             usage_interval: Duration::from_secs(1),
             unknown_spi_interval: Duration::from_secs(5),
+            failback_hold: Duration::from_secs(60),
             roll_call_spacing: Duration::from_millis(1),
             roll_call_round: Duration::from_secs(2),
             roll_call_rounds: 5,

@@ -16,7 +16,7 @@ use trigger::ntp_core::NtpTimestamp;
 use trigger::{
     Branch, BranchConfig, Carrier, CryptoProvider, Encapsulated, Event, Hub, HubConfig,
     MAX_OVERHEAD, MemberConfig, PairConfig, PairId, PairState, ProbeMode, Received, RollEntry,
-    Timing, Trigger,
+    Standby, Timing, Trigger,
 };
 
 pub const HUB_ADDRESS: &str = "198.18.2.2";
@@ -100,6 +100,7 @@ pub struct Settings {
     pub encapsulation: Encapsulation,
     pub timing: Timing,
     pub hubs: Vec<&'static str>,
+    pub standby: Standby,
     pub sa_lifetime: Duration,
     pub ike_lifetime: Duration,
     pub esp: &'static str,
@@ -112,6 +113,7 @@ impl Default for Settings {
             encapsulation: Encapsulation::Auto,
             timing: Timing::default(),
             hubs: vec![HUB_ADDRESS],
+            standby: Standby::default(),
             sa_lifetime: Duration::from_secs(3600),
             ike_lifetime: Duration::from_secs(8 * 3600),
             esp: "aes128gcm16",
@@ -144,6 +146,7 @@ pub fn branch_config(settings: &Settings, seed: u64, identity: &str) -> Arc<Bran
     let crypto = crypto(seed);
     let endpoint = EndpointConfig::builder(crypto.ike.clone()).build().unwrap();
     let mut builder = BranchConfig::builder(endpoint, peer(settings, identity, "hub"), crypto)
+        .standby(settings.standby)
         .timing(settings.timing.clone());
     for hub in &settings.hubs {
         builder = builder.hub(hub.parse().unwrap());

@@ -1,9 +1,12 @@
 //! `branch.toml`.
 
 use core::net::IpAddr;
+use core::ops::RangeInclusive;
+use core::time::Duration;
 use std::path::Path;
 
 use ike_core::{Identity, PreSharedKey};
+use trigger::{Standby, Timing};
 
 use super::gateway::{self, GatewaySettings};
 use super::pair::{self, PairSettings, Placed};
@@ -16,6 +19,13 @@ const HUB_IDENTITY: Key = Key::new("hub_identity", "hub_identity = \"hub\"");
 const HUB_IKE_PORT: Key = Key::new("hub_ike_port", "hub_ike_port = 500");
 const HUB_NAT_PORT: Key = Key::new("hub_nat_port", "hub_nat_port = 4500");
 
+const STANDBY: Key = Key::new("standby", "standby = \"cold\"");
+const FAILBACK_HOLD: Key = Key::new("failback_hold", "failback_hold = \"60s\"");
+
+const STANDBYS: [(&str, Standby); 2] = [("cold", Standby::Cold), ("hot", Standby::Hot)];
+const FAILBACK_HOLDS: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(86_400);
+
 /// The settings of a branch.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -24,6 +34,10 @@ pub struct BranchSettings {
     pub gateway: GatewaySettings,
     /// Outer addresses of the hubs, in order of preference.
     pub hubs: Vec<IpAddr>,
+    /// What becomes of the hubs that are not in use.
+    pub standby: Standby,
+    /// How long a better hub must have been proved before the branch turns back to it.
+    pub failback_hold: Duration,
     /// The hubs' UDP port of IKE.
     pub hub_ike_port: u16,
     /// The hubs' UDP port of IKE and ESP behind NAT.
@@ -43,6 +57,10 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<BranchSett
         .required(HUBS)
         .map(|item| read_hubs(&item))
         .unwrap_or_default();
+    let standby = gateway::optional(&mut root, STANDBY, |item| value::word(item, &STANDBYS));
+    let failback_hold = gateway::optional(&mut root, FAILBACK_HOLD, |item| {
+        value::duration(item, FAILBACK_HOLDS)
+    });
     let port = |item: &Item<'_>| item.integer(1..=u16::MAX);
     let hub_ike_port = gateway::optional(&mut root, HUB_IKE_PORT, port);
     let hub_nat_port = gateway::optional(&mut root, HUB_NAT_PORT, port);
@@ -68,6 +86,8 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<BranchSett
     let gateway = gateway?;
     Some(BranchSettings {
         hubs,
+        standby: standby.unwrap_or_default(),
+        failback_hold: failback_hold.unwrap_or(Timing::default().failback_hold),
         hub_ike_port: hub_ike_port.unwrap_or(gateway.ike_port),
         hub_nat_port: hub_nat_port.unwrap_or(gateway.nat_port),
         hub_identity: hub_identity?.0,
