@@ -136,11 +136,14 @@ impl Places {
 struct RecoveryArguments {
     #[command(flatten)]
     places: Places,
-    /// How often each fault happens.
-    #[arg(long, default_value_t = 10)]
+    /// How often each fault happens to our daemons.
+    #[arg(long, alias = "repeat", default_value_t = 10)]
     repeats: usize,
+    /// How often it happens to strongSwan.
+    #[arg(long, default_value_t = 3)]
+    their_repeats: usize,
     /// Seconds after which a fault counts as not repaired.
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = 60)]
     limit: u64,
 }
 
@@ -222,13 +225,17 @@ fn recovery(arguments: &RecoveryArguments) -> Result<ExitCode> {
     let binaries = arguments.places.binaries()?;
     check_machine(&binaries)?;
     clock::heed_signals()?;
-    recovery::table(
-        &arguments.places.logs(),
-        &binaries,
-        arguments.repeats,
-        Duration::from_secs(arguments.limit),
-    )?;
-    Ok(ExitCode::SUCCESS)
+    let effort = recovery::Effort {
+        ours: arguments.repeats,
+        theirs: arguments.their_repeats,
+        limit: Duration::from_secs(arguments.limit),
+    };
+    let kept = recovery::table(&arguments.places.logs(), &binaries, effort)?;
+    Ok(if kept {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Says at once what would otherwise fail case by case.
