@@ -343,8 +343,6 @@ impl Hub {
     /// Does what time has made due.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
-        // While it is quiet: the endpoint prepares for each group that a branch may want.
-        self.apply_credentials();
         self.endpoint.handle_timeout(now);
         for _ in 0..CALLS_PER_STEP {
             let Some(entry) = self.roll_call.due(now, &self.config.timing) else {
@@ -379,8 +377,7 @@ impl Hub {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let queued = self.data_path.has_transmits() || !self.events.is_empty();
-        if queued || self.credentials_changed {
+        if self.data_path.has_transmits() || !self.events.is_empty() {
             return Some(self.now);
         }
         let wake = self.wakes.first().map(|&(at, _)| at);
