@@ -20,7 +20,7 @@ use crate::message_id::MessageId;
 use crate::output::Output;
 use crate::phase_one::nat_detection::NatTraversal;
 use crate::time::Instant;
-use crate::trace;
+use crate::trace::{self, Place};
 use crate::wire::numbers::{ExchangeType, PayloadType};
 use crate::wire::{DecodeError, Flags, Header, Message, PayloadChain, Payloads};
 
@@ -244,12 +244,27 @@ impl IsakmpSa {
         payloads: &PayloadChain,
     ) -> Option<(Vec<u8>, Iv)> {
         let header = Header::new(self.cookies(), exchange, id).with_flags(Flags::ENCRYPTION);
-        trace::sent(&header, payloads);
+        trace::sent(&header, payloads, || self.place_of(id, iv, payloads));
         let sealed = self.negotiated.cipher.encrypt(iv, payloads.octets());
         let (body, next) = sealed
             .inspect_err(|error| tracing::error!(%error, "cannot encrypt"))
             .ok()?;
         Some((header.encode_message(payloads.first(), &body), next))
+    }
+
+    /// Which message of a phase 2 exchange this is that we send.
+    fn place_of(&self, id: MessageId, iv: &Iv, payloads: &PayloadChain) -> Place {
+        let has_sa = Payloads::decode(payloads.first(), payloads.octets()).is_ok_and(|payloads| {
+            let mut sas = payloads.of_type(PayloadType::SECURITY_ASSOCIATION);
+            sas.next().is_some()
+        });
+        if *iv == self.first_iv(id) {
+            Place::First
+        } else if has_sa {
+            Place::Second
+        } else {
+            Place::Third
+        }
     }
 
     /// Encrypts an Informational message in an exchange of its own, behind its hash.
@@ -298,7 +313,7 @@ impl IsakmpSa {
         let id = message.header().message_id();
         let opened = self.open(message, &self.first_iv(id))?;
         opened.verify(|payloads| self.keys().hash_1(id, payloads))?;
-        trace::received(message.header(), &opened.payloads()?);
+        trace::received(message.header(), &opened.payloads()?, Place::First);
         Ok(opened)
     }
 

@@ -2,89 +2,216 @@
 
 use core::fmt;
 
-use crate::wire::numbers::PayloadType;
-use crate::wire::{DecodedPayload, Header, PayloadChain, Payloads};
+use crate::wire::numbers::{
+    AuthenticationAlgorithm, AuthenticationMethod, EncapsulationMode, EncryptionAlgorithm,
+    EspTransformId, ExchangeType, GroupNumber, HashAlgorithm, IkeAttribute, IpsecAttribute,
+    LifeType, PayloadType, ProtocolId,
+};
+use crate::wire::{
+    Attribute, DecodedPayload, Header, Identification, PayloadChain, Payloads, SecurityAssociation,
+};
+
+/// Which message of its exchange it is: the RFCs name the payloads by that.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Place {
+    First,
+    Second,
+    Third,
+}
 
 /// Logs a message that is about to be sent.
-pub(crate) fn sent(header: &Header, payloads: &PayloadChain) {
+pub(crate) fn sent(header: &Header, payloads: &PayloadChain, place: impl FnOnce() -> Place) {
     if !tracing::enabled!(tracing::Level::TRACE) {
         return;
     }
     if let Ok(payloads) = Payloads::decode(payloads.first(), payloads.octets()) {
-        log("-->", header, &payloads);
+        log("-->", header, &payloads, place());
     }
 }
 
 /// Logs a message that was received; an encrypted one only once it has proved authentic.
-pub(crate) fn received(header: &Header, payloads: &Payloads<'_>) {
+pub(crate) fn received(header: &Header, payloads: &Payloads<'_>, place: Place) {
     if tracing::enabled!(tracing::Level::TRACE) {
-        log("<--", header, payloads);
+        log("<--", header, payloads, place);
     }
 }
 
-fn log(arrow: &str, header: &Header, payloads: &Payloads<'_>) {
+fn log(arrow: &str, header: &Header, payloads: &Payloads<'_>, place: Place) {
     let star = if header.flags().is_encrypted() {
-        "HDR*"
+        "*"
     } else {
-        "HDR"
+        ""
     };
+    let exchange = header.exchange_type();
     tracing::trace!(
-        "{arrow} {} {star}({}, {}){}",
-        header.exchange_type(),
+        "{arrow} HDR{star}({exchange}, {}, {}){}",
         header.cookies(),
         header.message_id(),
-        Line(payloads)
+        Line {
+            payloads,
+            exchange,
+            place
+        }
     );
 }
 
-struct Line<'a>(&'a Payloads<'a>);
+struct Line<'a> {
+    payloads: &'a Payloads<'a>,
+    exchange: ExchangeType,
+    place: Place,
+}
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for payload in self.0.iter() {
+        let mut identities = 0;
+        for payload in self.payloads.iter() {
+            f.write_str(", ")?;
             match payload.decode() {
-                Ok(decoded) => write!(f, ", {}", Name(payload.payload_type(), &decoded))?,
-                Err(error) => write!(f, ", {} ({error})", payload.payload_type())?,
+                Ok(DecodedPayload::Identification(id)) => {
+                    identities += 1;
+                    f.write_str(self.identification(identities))?;
+                    identification(f, &id)?;
+                }
+                Ok(decoded) => self.payload(f, payload.payload_type(), &decoded)?,
+                Err(error) => write!(f, "{} ({error})", payload.payload_type())?,
             }
         }
         Ok(())
     }
 }
 
-struct Name<'a>(PayloadType, &'a DecodedPayload<'a>);
-
-impl fmt::Display for Name<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.1 {
-            DecodedPayload::SecurityAssociation(sa) => {
-                f.write_str("SA(")?;
-                for proposal in sa.proposals() {
-                    write!(f, " {}", proposal.protocol())?;
-                    proposal
-                        .transforms()
-                        .try_for_each(|transform| write!(f, " #{}", transform.number()))?;
-                }
-                f.write_str(" )")
-            }
+impl Line<'_> {
+    fn payload(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        payload_type: PayloadType,
+        decoded: &DecodedPayload<'_>,
+    ) -> fmt::Result {
+        match decoded {
+            DecodedPayload::SecurityAssociation(sa) => security_association(f, sa),
             DecodedPayload::KeyExchange(_) => f.write_str("KE"),
-            DecodedPayload::Identification(id) => match id.as_subnet() {
-                Some((address, prefix_len)) => write!(f, "ID({address}/{prefix_len})"),
-                None => write!(f, "ID({} \"{}\")", id.id_type(), id.data().escape_ascii()),
-            },
-            DecodedPayload::Hash(_) => f.write_str("HASH"),
-            DecodedPayload::Nonce(_) => f.write_str("NONCE"),
+            DecodedPayload::Identification(id) => identification(f, id),
+            DecodedPayload::Hash(_) => f.write_str(self.hash()),
+            DecodedPayload::Nonce(_) => f.write_str(match self.place {
+                Place::First => "Ni",
+                Place::Second | Place::Third => "Nr",
+            }),
             DecodedPayload::Notification(notification) => {
                 write!(f, "N({})", notification.notify_type())
             }
             DecodedPayload::Delete(delete) => {
-                write!(f, "D({}, {})", delete.protocol(), delete.spis().len())
+                write!(f, "D({}", delete.protocol())?;
+                for spi in delete.spis() {
+                    f.write_str(" ")?;
+                    spi.iter().try_for_each(|octet| write!(f, "{octet:02x}"))?;
+                }
+                f.write_str(")")
             }
-            DecodedPayload::VendorId(vendor_id) => write!(f, "{vendor_id:?}"),
+            DecodedPayload::VendorId(vendor_id) => match vendor_id.vendor() {
+                Some(vendor) => write!(f, "VID({vendor:?})"),
+                None => write!(f, "{vendor_id:?}"),
+            },
+            DecodedPayload::NatDetection(_) => f.write_str("NAT-D"),
+            DecodedPayload::NatOriginalAddress(address) => {
+                write!(f, "NAT-OA({})", address.address())
+            }
             DecodedPayload::Configuration(_)
-            | DecodedPayload::NatDetection(_)
-            | DecodedPayload::NatOriginalAddress(_)
             | DecodedPayload::Fragment(_)
-            | DecodedPayload::Unknown(_) => write!(f, "{}", self.0),
+            | DecodedPayload::Unknown(_) => write!(f, "{payload_type}"),
         }
+    }
+
+    /// As RFC 2409 names it: by who proves what in phase 1, by number after that.
+    fn hash(&self) -> &'static str {
+        match (self.exchange, self.place) {
+            (ExchangeType::AGGRESSIVE, Place::Third) => "HASH_I",
+            (ExchangeType::AGGRESSIVE, Place::First | Place::Second) => "HASH_R",
+            (ExchangeType::QUICK_MODE, Place::Second) => "HASH(2)",
+            (ExchangeType::QUICK_MODE, Place::Third) => "HASH(3)",
+            (_, Place::First | Place::Second | Place::Third) => "HASH(1)",
+        }
+    }
+
+    fn identification(&self, count: usize) -> &'static str {
+        match (self.exchange, self.place, count) {
+            (ExchangeType::AGGRESSIVE, Place::First, _) => "IDii",
+            (ExchangeType::AGGRESSIVE, ..) => "IDir",
+            (ExchangeType::QUICK_MODE, _, 1) => "IDci",
+            (ExchangeType::QUICK_MODE, ..) => "IDcr",
+            (_, Place::First | Place::Second | Place::Third, _) => "ID",
+        }
+    }
+}
+
+fn identification(f: &mut fmt::Formatter<'_>, id: &Identification<'_>) -> fmt::Result {
+    match id.as_subnet() {
+        Some((address, prefix_len)) => write!(f, "({address}/{prefix_len}")?,
+        None => write!(f, "({} \"{}\"", id.id_type(), id.data().escape_ascii())?,
+    }
+    if (id.protocol(), id.port()) != (0, 0) {
+        write!(f, ", protocol {} port {}", id.protocol(), id.port())?;
+    }
+    f.write_str(")")
+}
+
+/// Every transform with what it says, so that two sides can be compared.
+fn security_association(f: &mut fmt::Formatter<'_>, sa: &SecurityAssociation<'_>) -> fmt::Result {
+    f.write_str("SA(")?;
+    for (position, proposal) in sa.proposals().enumerate() {
+        let gap = if position == 0 { "" } else { "; " };
+        let protocol = proposal.protocol();
+        write!(f, "{gap}{protocol}")?;
+        for (position, transform) in proposal.transforms().enumerate() {
+            let gap = if position == 0 { "" } else { "," };
+            write!(f, "{gap} #{}", transform.number())?;
+            if protocol == ProtocolId::ESP {
+                write!(f, " {}", EspTransformId(transform.id()))?;
+            }
+            for attribute in transform.attributes().iter() {
+                f.write_str(" ")?;
+                self::attribute(f, protocol, &attribute)?;
+            }
+        }
+    }
+    f.write_str(")")
+}
+
+fn attribute(
+    f: &mut fmt::Formatter<'_>,
+    protocol: ProtocolId,
+    attribute: &Attribute<'_>,
+) -> fmt::Result {
+    let number = attribute.attribute_type();
+    let Some(value) = attribute.integer() else {
+        return write!(f, "{number}=?");
+    };
+    let small = attribute.number();
+    match (protocol, small) {
+        (ProtocolId::ISAKMP, Some(value)) => match IkeAttribute(number) {
+            IkeAttribute::ENCRYPTION_ALGORITHM => write!(f, "{}", EncryptionAlgorithm(value)),
+            IkeAttribute::HASH_ALGORITHM => write!(f, "{}", HashAlgorithm(value)),
+            IkeAttribute::AUTHENTICATION_METHOD => write!(f, "{}", AuthenticationMethod(value)),
+            IkeAttribute::GROUP_DESCRIPTION => write!(f, "{}", GroupNumber(value)),
+            IkeAttribute::LIFE_TYPE => write!(f, "{}", LifeType(value)),
+            IkeAttribute::KEY_LENGTH | IkeAttribute::LIFE_DURATION => write!(f, "{value}"),
+            other => write!(f, "{other}={value}"),
+        },
+        (ProtocolId::ESP, Some(value)) => match IpsecAttribute(number) {
+            IpsecAttribute::GROUP_DESCRIPTION => write!(f, "{}", GroupNumber(value)),
+            IpsecAttribute::ENCAPSULATION_MODE => write!(f, "{}", EncapsulationMode(value)),
+            IpsecAttribute::AUTHENTICATION_ALGORITHM => {
+                write!(f, "{}", AuthenticationAlgorithm(value))
+            }
+            IpsecAttribute::LIFE_TYPE => write!(f, "{}", LifeType(value)),
+            IpsecAttribute::KEY_LENGTH | IpsecAttribute::LIFE_DURATION => write!(f, "{value}"),
+            other => write!(f, "{other}={value}"),
+        },
+        (ProtocolId::ISAKMP, None) if number == IkeAttribute::LIFE_DURATION.0 => {
+            write!(f, "{value}")
+        }
+        (ProtocolId::ESP, None) if number == IpsecAttribute::LIFE_DURATION.0 => {
+            write!(f, "{value}")
+        }
+        _ => write!(f, "{number}={value}"),
     }
 }

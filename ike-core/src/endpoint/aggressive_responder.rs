@@ -185,7 +185,8 @@ impl Endpoint {
             AwaitingHashI::begin(first, contents, answer).ok_or(DatagramError::NoProposalChosen)?;
         let second = self.output.frame(path.local, second);
         let (received, source) = (contents.len(), path.remote.ip());
-        if !self.half_open.admit(source, received, second.len()) {
+        let admitted = self.half_open.admit(source, received, second.len());
+        if !admitted && !self.is_connected_from(&first.identity, source) {
             return Err(DatagramError::LimitReached);
         }
         self.output
@@ -195,6 +196,13 @@ impl Endpoint {
         let evicted = self.half_open.insert(&self.config, awaiting, received);
         self.output.stats.half_open_evicted += evicted;
         Ok(())
+    }
+
+    /// Whether who has this name is at this address already, and is beginning anew.
+    fn is_connected_from(&self, identity: &Identity, source: core::net::IpAddr) -> bool {
+        let peer = self.by_identity.get(identity);
+        let peer = peer.and_then(|id| self.peers.get(id));
+        peer.is_some_and(|peer| peer.current_path().remote.ip() == source)
     }
 
     fn refuse_proposal(

@@ -17,7 +17,7 @@ use crate::isakmp_sa::{Capabilities, Fingerprint, Negotiated, Path, ThirdMessage
 use crate::message_id::MessageId;
 use crate::retransmit::Retransmit;
 use crate::time::Instant;
-use crate::trace;
+use crate::trace::{self, Place};
 use crate::wire::numbers::{ExchangeType, GroupNumber, NotifyType, PayloadType, ProtocolId};
 use crate::wire::{
     Flags, Header, Message, Notification, PayloadChain, Payloads, SecurityAssociation, Vendor,
@@ -105,7 +105,7 @@ impl AwaitingSa2 {
         pad(&mut payloads, answer);
         let cookies = CookiePair::new(cookie, ResponderCookie::ZERO);
         let header = Header::new(cookies, ExchangeType::AGGRESSIVE, MessageId::PHASE_ONE);
-        trace::sent(&header, &payloads);
+        trace::sent(&header, &payloads, || Place::First);
         let contents = context
             .output
             .send(path.local, path.remote, header.encode_clear(&payloads));
@@ -146,7 +146,7 @@ impl AwaitingSa2 {
     ) -> Result<Verified, PhaseOneError> {
         let header = message.header();
         let payloads = message.payloads()?;
-        trace::received(header, &payloads);
+        trace::received(header, &payloads, Place::Second);
         let sa = SecurityAssociation::decode(
             payloads
                 .exactly_one(PayloadType::SECURITY_ASSOCIATION)?
@@ -256,7 +256,7 @@ impl AwaitingSa2 {
         }
         let header = Header::new(cookies, ExchangeType::AGGRESSIVE, MessageId::PHASE_ONE);
         let header = header.with_flags(Flags::ENCRYPTION);
-        trace::sent(&header, &payloads);
+        trace::sent(&header, &payloads, || Place::Third);
         let iv = Iv::phase_one(
             hash,
             verified.cipher.block_len(),

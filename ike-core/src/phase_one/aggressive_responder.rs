@@ -26,7 +26,7 @@ use crate::isakmp_sa::{Capabilities, Fingerprint, Negotiated, Path, ThirdCheck, 
 use crate::limits::MESSAGE_2_REPEATS;
 use crate::message_id::MessageId;
 use crate::time::Instant;
-use crate::trace;
+use crate::trace::{self, Place};
 use crate::wire::numbers::{ExchangeType, PayloadType};
 use crate::wire::{
     DecodeError, Header, Message, Nonce, PayloadChain, Payloads, SecurityAssociation,
@@ -55,7 +55,7 @@ impl<'a> FirstMessage<'a> {
             .into());
         }
         let payloads = message.payloads()?;
-        trace::received(message.header(), &payloads);
+        trace::received(message.header(), &payloads, Place::First);
         let sai_b = payloads
             .exactly_one(PayloadType::SECURITY_ASSOCIATION)?
             .body();
@@ -245,7 +245,7 @@ impl AwaitingHashI {
             dialect.push_payloads(&mut payloads, &NatHasher::new(hash, cookies), ends, random);
         }
         let header = Header::new(cookies, ExchangeType::AGGRESSIVE, MessageId::PHASE_ONE);
-        trace::sent(&header, &payloads);
+        trace::sent(&header, &payloads, || Place::Second);
         let theirs = choice.lifetime;
         let hash_i = skeyid.hash_i(&inputs);
         let awaiting = Self {
@@ -318,7 +318,7 @@ impl AwaitingHashI {
             self.check_hash(&payloads)?;
             let keys = self.keys(endpoint.provider())?.clone();
             let traversal = self.traversal(endpoint, &payloads, path, keys.session.hash());
-            trace::received(header, &payloads);
+            trace::received(header, &payloads, Place::Third);
             return Ok(Verified {
                 base_iv: keys.iv,
                 keys,
@@ -336,7 +336,7 @@ impl AwaitingHashI {
         let payloads = Payloads::decode_padded(header.next_payload(), &plaintext)
             .map_err(|_| DatagramError::Undecryptable)?;
         self.check_hash(&payloads)?;
-        trace::received(header, &payloads);
+        trace::received(header, &payloads, Place::Third);
         let traversal = self.traversal(endpoint, &payloads, path, keys.session.hash());
         let initial_contact = crate::informational::has_initial_contact(&payloads);
         let encrypted = Some(Fingerprint::of(octets));

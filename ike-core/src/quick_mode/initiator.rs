@@ -15,7 +15,7 @@ use crate::message_id::MessageId;
 use crate::phase_one::NONCE_LEN;
 use crate::retransmit::Retransmit;
 use crate::spi::Spi;
-use crate::trace;
+use crate::trace::{self, Place};
 use crate::wire::numbers::{ExchangeType, IpsecAttribute, NotifyType, PayloadType};
 use crate::wire::{
     DecodeError, Message, Nonce, Notification, PayloadChain, Payloads, SecurityAssociation,
@@ -148,7 +148,7 @@ impl AwaitingHash2 {
         let opened = isakmp.open(message, &self.iv)?;
         opened.verify(|payloads| isakmp.keys().hash_2(id, &self.ni_b, payloads))?;
         let payloads = opened.payloads().map_err(DatagramError::from)?;
-        trace::received(message.header(), &payloads);
+        trace::received(message.header(), &payloads, Place::Second);
         let (sa, nr_b) = self.read(isakmp, &payloads)?;
         Ok(Verified {
             sa,

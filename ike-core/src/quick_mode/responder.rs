@@ -15,7 +15,7 @@ use crate::message_id::MessageId;
 use crate::phase_one::NONCE_LEN;
 use crate::retransmit::Retransmit;
 use crate::spi::Spi;
-use crate::trace;
+use crate::trace::{self, Place};
 use crate::wire::numbers::{ExchangeType, NotifyType, PayloadType, ProtocolId};
 use crate::wire::{
     DecodeError, Message, Nonce, Notification, PayloadChain, Payloads, SecurityAssociation,
@@ -233,7 +233,7 @@ impl AwaitingHash3 {
         let opened = isakmp.open(message, &self.iv)?;
         // RFC 2409 section 5.5: HASH(3) covers the nonces and not what may follow it.
         opened.verify(|_| self.hash_3.clone())?;
-        trace::received(message.header(), &opened.payloads()?);
+        trace::received(message.header(), &opened.payloads()?, Place::Third);
         Ok(())
     }
 }

@@ -95,6 +95,11 @@ fn run(seed: u64) {
                 vec![first]
             }
         });
+        let (garbled, mut damage) = (dice.roll(15), Dice(dice.roll(u64::MAX)));
+        world.damage = Box::new(move |sent| {
+            let len = sent.contents.len() as u64;
+            (damage.roll(100) < garbled).then(|| damage.roll(len) as usize)
+        });
         keep_wanting(&mut world, secs(20 + dice.roll(60)));
         match dice.roll(4) {
             0 => {
@@ -114,6 +119,7 @@ fn run(seed: u64) {
         }
     }
     world.fate = Box::new(|_| vec![LATENCY]);
+    world.damage = Box::new(|_| None);
     keep_wanting(&mut world, secs(60));
     assert_eq!(
         newest(&world, Side::Branch).len(),

@@ -1,6 +1,6 @@
 //! Habits of other products that no specification asks for, one by one: each is lived with, or refused without harm.
 
-use ike_core::crypto::rustcrypto;
+use ike_core::crypto::{KeymatInputs, rustcrypto};
 use ike_core::wire::attribute::AttributeList;
 use ike_core::wire::numbers::{ExchangeType, NotifyType, PayloadType, ProtocolId};
 use ike_core::wire::{
@@ -12,8 +12,8 @@ use ike_core::{
 };
 
 use crate::odd_peer::{
-    OddInitiator, OddResponder, clear_message_to, connected, esp_offer, established, notification,
-    subnet,
+    OddInitiator, OddResponder, Session, clear_message_to, connected, esp_offer, established,
+    notification, subnet,
 };
 use crate::world::*;
 
@@ -833,4 +833,109 @@ fn who_does_not_speak_of_probes_is_not_asked_by_itself() {
         });
         assert_eq!(dead, usize::from(asked), "{}", world.story());
     }
+}
+
+#[test]
+fn a_hub_may_answer_with_narrower_selectors() {
+    for (idci, narrowed) in [
+        (
+            Identification::subnet([10, 61, 1, 128].into(), 25),
+            "10.61.1.128/25",
+        ),
+        (
+            Identification::address([10, 61, 1, 9].into()),
+            "10.61.1.9/32",
+        ),
+    ] {
+        let odd = odd_hub();
+        let mut world = World::new();
+        let session = odd.answer(&mut world);
+        odd.answer_quick_mode(&mut world, &session, 0, 4096, &idci.encode());
+        let sas = world.sas(Side::Branch);
+        let sa = sas.values().next().unwrap();
+        assert_eq!(sa.local, narrowed.parse().unwrap(), "{}", world.story());
+        assert_eq!(sa.remote, "10.61.3.0/24".parse().unwrap());
+    }
+}
+
+/// Each direction has the keys that the SPI of its receiver makes.
+fn assert_keys_by_receiver(world: &World, session: &Session, ni: &[u8], nr: &[u8]) {
+    let sas = world.sas(Side::Hub);
+    let sa = sas.values().next().unwrap();
+    for (spi, keys) in [
+        (sa.inbound_spi, &sa.inbound_keymat),
+        (sa.outbound_spi, &sa.outbound_keymat),
+    ] {
+        let inputs = KeymatInputs {
+            g_xy: None,
+            protocol: ProtocolId::ESP,
+            spi,
+            ni_b: ni,
+            nr_b: nr,
+        };
+        assert_eq!(&session.keys.keymat(&inputs, keys.len()), keys);
+    }
+    assert_eq!(sa.outbound_spi, Spi::new(0xc0ff_ee01).unwrap());
+}
+
+#[test]
+fn a_third_message_of_quick_mode_with_another_hash_confirms_nothing() {
+    let mut odd = OddInitiator::new();
+    let mut world = World::new();
+    odd.connect(&mut world);
+    let session = odd.session.as_ref().unwrap();
+    let (id, ni) = (0x51, [1; 16]);
+    let asked = request(&ni, &esp_offer(1, 0xc0ff_ee01), &[]);
+    let (first, iv) = session.sealed_with_hash(ExchangeType::QUICK_MODE, id, asked);
+    let (source, destination) = clear_message_to(&world, Side::Hub);
+    let result = world.deliver(Side::Hub, source, destination, &first);
+    assert_eq!(result, Ok(()));
+    let second = world.hub.poll_transmit().unwrap().contents;
+    let (next, plaintext, iv) = session.open(&second, &iv);
+    let answer = Payloads::decode_padded(next, &plaintext).unwrap();
+    let nr = answer.exactly_one(PayloadType::NONCE).unwrap().body();
+    let genuine = session.keys.hash_3(MessageId::new(id), &ni, nr);
+    // Over other nonces, of another exchange, cut short, and none at all; then the right one.
+    let hashes = [
+        session.keys.hash_3(MessageId::new(id), nr, &ni).to_vec(),
+        session
+            .keys
+            .hash_3(MessageId::new(id + 1), &ni, nr)
+            .to_vec(),
+        genuine[..20].to_vec(),
+        Vec::new(),
+        genuine.to_vec(),
+    ];
+    let nr = nr.to_vec();
+    assert!(world.sas(Side::Hub).is_empty(), "not seen yet");
+    world.drain();
+    assert_keys_by_receiver(&world, session, &ni, &nr);
+    for (attempt, hash) in hashes.iter().enumerate() {
+        let third = one(PayloadType::HASH, hash);
+        let (message, _) = session.seal(ExchangeType::QUICK_MODE, id, &iv, 0, &third);
+        let result = world.deliver(Side::Hub, source, destination, &message);
+        world.drain();
+        let is_genuine = attempt == 4;
+        assert_eq!(result.is_ok(), is_genuine, "{attempt}: {result:?}");
+        assert_eq!(
+            world.current(Side::Hub).len(),
+            usize::from(is_genuine),
+            "{attempt}"
+        );
+    }
+}
+
+#[test]
+fn requests_without_end_keep_two_sas_of_a_pair_and_the_one_in_use() {
+    let mut odd = OddInitiator::new();
+    let mut world = connected(&mut odd);
+    let (ours, theirs) = (subnet(192, 168, 1), subnet(192, 168, 61));
+    odd.quick_mode(&mut world, 0x50, &esp_offer(1, 0xc0ff_ee0f), &ours, &theirs);
+    let before = world.current(Side::Hub);
+    for id in 1..20 {
+        let asked = request(&[1; 16], &esp_offer(1, 0xc0ff_ee10 + id), &[]);
+        assert_eq!(ask(&odd, &mut world, 0x50 + id, asked), Ok(()), "{id}");
+        world.assert_bounded(Side::Hub);
+    }
+    assert_eq!(world.current(Side::Hub), before, "{}", world.story());
 }

@@ -277,6 +277,23 @@ fn hints_are_believed_only_from_where_the_hub_is_and_about_what_is_in_use() {
     assert_eq!(world.branch.poll_transmit(), None);
     let _ = world.deliver(Side::Branch, hint.source, hint.destination, &hint.contents);
     assert!(world.branch.poll_transmit().is_some());
+
+    // The same of INVALID-COOKIE: from elsewhere, about other cookies, and then as it should be.
+    let mut world = World::new().up();
+    let cookies = world.branch.ike_sa(world.peer).unwrap().cookies;
+    world.reboot_hub();
+    let (hub, branch) = (HUB.parse().unwrap(), BRANCH.parse().unwrap());
+    world.hub.announce_loss(world.now, hub, branch, cookies);
+    let call = world.hub.poll_transmit().unwrap();
+    let _ = world.deliver(Side::Branch, elsewhere, call.destination, &call.contents);
+    for position in [0, 15] {
+        let mut other = call.contents.to_vec();
+        other[position] ^= 1;
+        let _ = world.deliver(Side::Branch, call.source, call.destination, &other);
+    }
+    assert_eq!(world.branch.poll_transmit(), None);
+    let _ = world.deliver(Side::Branch, call.source, call.destination, &call.contents);
+    assert!(world.branch.poll_transmit().is_some());
 }
 
 #[test]

@@ -113,6 +113,70 @@ fn only_who_is_behind_the_nat_sends_keepalives() {
 }
 
 #[test]
+fn a_nat_at_either_end_is_lived_with() {
+    let mut world = behind_nat();
+    world.hub_inside = Some([10, 9, 8, 7].into());
+    let mut world = world.up();
+    let branch = world.branch.ike_sa(world.peer).unwrap();
+    let hub = world.hub.ike_sa(hub_peer(&world)).unwrap();
+    for status in [&branch, &hub] {
+        assert!(status.nat.local && status.nat.remote, "{status:?}");
+    }
+    assert_eq!(branch.remote, "198.18.2.2:4500".parse().unwrap());
+    assert_eq!(hub.local, "10.9.8.7:4500".parse().unwrap());
+    for side in [Side::Branch, Side::Hub] {
+        assert!(world.sas(side).values().all(|sa| sa.udp_encapsulation));
+    }
+    // Each keeps the mapping of its own NAT alive.
+    let sent = world.wire.len();
+    world.run_for(secs(45));
+    for side in [Side::Branch, Side::Hub] {
+        let keepalives = world.wire[sent..].iter();
+        let keepalives = keepalives.filter(|sent| sent.from == side && sent.contents == [0xff]);
+        assert_eq!(keepalives.count(), 2, "{side:?}");
+    }
+    world.assert_agreement(3);
+}
+
+#[test]
+fn a_peer_may_change_ports_later_than_it_should() {
+    use crate::odd_peer::{OddInitiator, esp_offer, subnet};
+    use ike_core::wire::numbers::{ExchangeType, PayloadType};
+    use ike_core::wire::{PayloadChain, VendorId};
+    // It stays on port 500 with message 3, and moves with its first quick mode.
+    let mut odd = OddInitiator::new();
+    odd.vendor_ids = vec![VendorId::RFC_3947.octets().to_vec()];
+    odd.third_payloads = |_| vec![(PayloadType::NAT_D, vec![1; 32]); 2];
+    let mut world = World::new();
+    odd.connect(&mut world);
+    assert_eq!(
+        world.hub.ike_sa(hub_peer(&world)).unwrap().remote.port(),
+        500
+    );
+    let session = odd.session.as_ref().unwrap();
+    for (id, encapsulation) in [(0x31, 3), (0x32, 61_443)] {
+        let mut payloads = PayloadChain::new();
+        let offer = crate::odd_peer::esp_offer_in(1, 0xc0ff_ee00 + id, encapsulation);
+        assert_ne!(offer, esp_offer(1, 0xc0ff_ee00 + id));
+        payloads.push(PayloadType::SECURITY_ASSOCIATION, &offer);
+        payloads.push(PayloadType::NONCE, &[id as u8; 16]);
+        payloads.push(PayloadType::IDENTIFICATION, &subnet(10, 61, 1));
+        payloads.push(PayloadType::IDENTIFICATION, &subnet(10, 61, 3));
+        let (message, _) = session.sealed_with_hash(ExchangeType::QUICK_MODE, id, payloads);
+        let framed = [&[0; 4], &message[..]].concat();
+        let (source, destination) = ("198.18.1.2:4500", "198.18.2.2:4500");
+        let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+        let result = world.deliver(Side::Hub, source, destination, &framed);
+        assert_eq!(result, Ok(()), "{encapsulation}");
+        let answer = world.hub.poll_transmit().unwrap();
+        assert_eq!((answer.source, answer.destination), (destination, source));
+        assert_eq!(answer.contents[..4], [0; 4]);
+        world.drain();
+    }
+    assert!(world.sas(Side::Hub).values().all(|sa| sa.udp_encapsulation));
+}
+
+#[test]
 fn a_keepalive_is_no_sign_of_life() {
     let mut world = behind_nat().up();
     world.fate = Box::new(|sent| {

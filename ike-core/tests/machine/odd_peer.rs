@@ -137,6 +137,7 @@ pub struct OddInitiator {
     pub session: Option<Session>,
     pub first: Vec<u8>,
     pub refusal: Vec<u8>,
+    pub second: Vec<u8>,
     pub third: Vec<u8>,
 }
 
@@ -162,6 +163,7 @@ impl OddInitiator {
             session: None,
             first: Vec::new(),
             refusal: Vec::new(),
+            second: Vec::new(),
             third: Vec::new(),
         }
     }
@@ -200,6 +202,7 @@ impl OddInitiator {
             self.refusal = second.contents.to_vec();
             return;
         }
+        self.second = second.contents.to_vec();
         let second = Message::decode(&second.contents).unwrap();
         let answer = second.payloads().unwrap();
         let body = |payload_type| answer.exactly_one(payload_type).unwrap().body();
@@ -370,9 +373,18 @@ pub fn esp_offer(number: u8, spi: u32) -> Vec<u8> {
 }
 
 pub fn esp_offer_with(number: u8, spi: u32, extra: &[(u16, u16)]) -> Vec<u8> {
+    offer(number, spi, 1, extra)
+}
+
+/// With this number as the encapsulation mode.
+pub fn esp_offer_in(number: u8, spi: u32, encapsulation: u16) -> Vec<u8> {
+    offer(number, spi, encapsulation, &[])
+}
+
+fn offer(number: u8, spi: u32, encapsulation: u16, extra: &[(u16, u16)]) -> Vec<u8> {
     let mut attributes = AttributeList::new()
         .short(6, 128)
-        .short(4, 1)
+        .short(4, encapsulation)
         .short(1, 1)
         .long(2, &[0, 0, 0x0e, 0x10]);
     for (attribute, value) in extra {
@@ -586,6 +598,14 @@ fn numbers_of_proposals_and_transforms_are_repeated_as_they_were() {
     odd.transform_number = 0;
     let mut world = World::new();
     odd.connect(&mut world);
+    // Phase 1: both numbers are zero.
+    let second = Message::decode(&odd.second).unwrap();
+    let payloads = second.payloads().unwrap();
+    let chosen = payloads.exactly_one(PayloadType::SECURITY_ASSOCIATION);
+    let chosen = SecurityAssociation::decode(chosen.unwrap().body()).unwrap();
+    let proposal = chosen.proposals().next().unwrap();
+    let transform = proposal.transforms().next().unwrap();
+    assert_eq!((proposal.number(), transform.number()), (0, 0));
     let sa = odd.quick_mode(
         &mut world,
         0x77,
@@ -1154,7 +1174,13 @@ fn a_hub_that_cannot_read_a_repeated_message_gets_a_new_one() {
         "its answer may still be under way"
     );
     world.now = world.branch.poll_timeout().unwrap();
+    let repetitions = world.branch.stats().retransmissions;
     world.branch.handle_timeout(world.now);
+    assert_eq!(
+        world.branch.stats().retransmissions,
+        repetitions,
+        "begun anew"
+    );
     let sa_before = world.sas(Side::Branch).len();
     odd.answer_quick_mode(&mut world, &session, 0, 4096, &subnet(10, 61, 1));
     assert_eq!(

@@ -246,6 +246,29 @@ fn renewals_that_cross_leave_one_sa() {
 }
 
 #[test]
+fn requests_that_cross_give_one_sa_at_once() {
+    let mut world = World::new().up();
+    let pair = PairIndex::new(0);
+    let peer = world
+        .events
+        .iter()
+        .find_map(|(_, side, event)| match event {
+            Event::Established { peer, .. } if *side == Side::Hub => Some(*peer),
+            _ => None,
+        });
+    world.branch.delete_pair(world.now, world.peer, pair);
+    world.run_for(ms(100));
+    assert_eq!(world.current(Side::Hub).len(), 2);
+    world.branch.acquire(world.now, world.peer, pair).unwrap();
+    world.hub.acquire(world.now, peer.unwrap(), pair).unwrap();
+    world.run_for(5 * LATENCY);
+    world.assert_agreement(3);
+    for side in [Side::Branch, Side::Hub] {
+        assert_eq!(world.sas(side).len(), 3, "{}", world.story());
+    }
+}
+
+#[test]
 fn an_isakmp_sa_that_cannot_be_renewed_ends_with_everything_on_it() {
     let mut world = World::with(
         branch_config().ike_lifetime(secs(100)).dpd_delay(None),

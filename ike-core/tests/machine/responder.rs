@@ -98,6 +98,35 @@ fn the_oldest_of_a_name_and_of_a_prefix_goes_first() {
 }
 
 #[test]
+fn in_a_prefix_the_host_with_the_most_makes_room() {
+    let mut hub = hub(100, 8, 100);
+    let mut deliver = |message: &[u8], from: u32| {
+        let datagram = ike_core::Datagram {
+            source: source(from),
+            destination: HUB.parse().unwrap(),
+            contents: message,
+        };
+        hub.handle_datagram(origin(), datagram)
+    };
+    let genuine = first_message(0);
+    assert_eq!(deliver(&genuine, 1), Ok(()));
+    for number in 1..50 {
+        assert_eq!(deliver(&first_message(number), 2), Ok(()));
+    }
+    // It is still remembered, and repeated to.
+    assert_eq!(deliver(&genuine, 1), Err(DatagramError::Duplicate));
+    // Where each host has one, the oldest goes.
+    for number in 0..10 {
+        assert_eq!(
+            deliver(&first_message(100 + number), 10 + number as u32),
+            Ok(())
+        );
+    }
+    assert_eq!(deliver(&genuine, 1), Ok(()), "begun anew");
+    assert_eq!(hub.stats().half_open, 8);
+}
+
+#[test]
 fn a_repeated_message_1_is_answered_a_few_times_and_makes_no_state() {
     let mut world = World::new();
     let message = first_message(1);
@@ -382,6 +411,16 @@ fn message_3_of_a_peer_that_was_removed_is_unknown() {
             .poll_timeout()
             .is_none_or(|due| world.now < due)
     );
+}
+
+#[test]
+fn a_message_1_that_comes_late_begins_nothing() {
+    let mut world = World::new().up();
+    let first = world.wire[0].clone();
+    let again = world.deliver(Side::Hub, first.source, first.destination, &first.contents);
+    assert_eq!(again, Err(DatagramError::Duplicate));
+    assert!(world.hub.poll_transmit().is_none());
+    assert_eq!(world.hub.stats().half_open, 0);
 }
 
 #[test]

@@ -150,6 +150,9 @@ impl Sent {
 /// Decides what becomes of a datagram: when it arrives, and how often.
 pub type Fate = Box<dyn FnMut(&Sent) -> Vec<Duration>>;
 
+/// Decides which octet of a datagram is altered on the way, if any.
+pub type Damage = Box<dyn FnMut(&Sent) -> Option<usize>>;
+
 /// An address translator in front of the branch.
 #[derive(Clone, Debug)]
 pub struct Nat {
@@ -163,7 +166,10 @@ pub struct World {
     pub hub: Endpoint,
     pub peer: PeerId,
     pub fate: Fate,
+    pub damage: Damage,
     pub nat: Option<Nat>,
+    /// What the hub has for an address behind a NAT of its own, which only maps addresses.
+    pub hub_inside: Option<IpAddr>,
     pub wire: Vec<Sent>,
     pub events: Vec<(Duration, Side, Event)>,
     pub errors: Vec<(Duration, Side, DatagramError)>,
@@ -215,7 +221,9 @@ impl World {
             hub,
             peer,
             fate: Box::new(|_| vec![LATENCY]),
+            damage: Box::new(|_| None),
             nat: None,
+            hub_inside: None,
             wire: Vec::new(),
             events: Vec::new(),
             errors: Vec::new(),
@@ -299,7 +307,15 @@ impl World {
     }
 
     fn put(&mut self, from: Side, source: SocketAddr, destination: SocketAddr, contents: Vec<u8>) {
-        let (source, destination) = self.translate(from, source, destination);
+        let (mut source, mut destination) = self.translate(from, source, destination);
+        if let Some(inside) = self.hub_inside {
+            let outside = HUB.parse::<SocketAddr>().unwrap().ip();
+            match from {
+                Side::Branch if destination.ip() == outside => destination.set_ip(inside),
+                Side::Branch => {}
+                Side::Hub => source.set_ip(outside),
+            }
+        }
         let message = contents.strip_prefix(&[0; 4]).unwrap_or(&contents);
         let exchange = Header::decode(message)
             .ok()
@@ -313,13 +329,17 @@ impl World {
             destination,
             contents,
         };
+        let mut delivered = sent.contents.clone();
+        if let Some(octet) = (self.damage)(&sent).and_then(|position| delivered.get_mut(position)) {
+            *octet ^= 0x10;
+        }
         for delay in (self.fate)(&sent) {
             self.inject(
                 self.now + delay,
                 from.other(),
                 source,
                 destination,
-                sent.contents.clone(),
+                delivered.clone(),
             );
         }
         self.wire.push(sent);
