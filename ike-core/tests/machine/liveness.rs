@@ -251,6 +251,27 @@ fn a_hint_about_a_living_hub_costs_one_probe() {
 }
 
 #[test]
+fn an_sa_that_a_living_hub_does_not_know_is_replaced() {
+    let mut world = World::new().up();
+    world.run_for(secs(3));
+    let pair = ike_core::PairIndex::new(0);
+    let before = world.current(Side::Branch);
+    let lost = world.sas(Side::Branch)[&before[&pair]].outbound_spi;
+    let (local, remote) = (HUB.parse().unwrap(), BRANCH.parse().unwrap());
+    world
+        .hub
+        .handle_unknown_spi(world.now, local, remote, lost.get(), 100);
+    world.run_for(secs(1));
+    let after = world.current(Side::Branch);
+    let replaced: Vec<_> = before
+        .keys()
+        .filter(|pair| after[*pair] != before[*pair])
+        .collect();
+    assert_eq!(replaced, [&pair], "{}", world.story());
+    world.assert_agreement(3);
+}
+
+#[test]
 fn hints_are_believed_only_from_where_the_hub_is_and_about_what_is_in_use() {
     let mut world = World::new().up();
     let spi = world
