@@ -207,9 +207,13 @@ fn check(role: Role, config: &Path) -> Result<(), CommandError> {
                 .map(|branch| branch.pairs.len())
                 .sum();
             let branches = count(settings.branches.len(), "branch", "branches");
+            let shared = match settings.shared_keys().len() {
+                0 => String::new(),
+                sharing => format!(" ({sharing} of them share pre-shared keys)"),
+            };
             summary(
                 &settings.gateway,
-                &format!("{branches} with {}", count(pairs, "pair", "pairs")),
+                &format!("{branches}{shared} with {}", count(pairs, "pair", "pairs")),
             )
         }
         Role::Branch => {

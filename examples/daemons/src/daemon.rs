@@ -590,6 +590,7 @@ fn take_snapshot(
             uptime_seconds: now.saturating_duration_since(began).as_secs_f64(),
             peers: snapshot::peers(
                 now,
+                role.shared_keys(),
                 machine.members_in_use().into_iter(),
                 machine.pairs().into_iter(),
             ),

@@ -29,6 +29,12 @@ pub fn diagnose(status: &Status, name: &str) -> Result<String, UnknownPeer> {
                 .unwrap_or("see `ike` and `esp`")
         ));
     }
+    if 1 < peer.key_shared_by {
+        sentences.push(format!(
+            "{} peers have the same pre-shared key: each can pass for the others. Give each one of its own (`hub psk`).",
+            peer.key_shared_by
+        ));
+    }
     sentences.extend(peer.pairs.iter().map(|pair| about_pair(status, peer, pair)));
     Ok(sentences.join("\n") + "\n")
 }
@@ -134,6 +140,14 @@ mod tests {
             Some(&"branch1 is connected from 198.18.1.2:4500, behind NAT.")
         );
         assert!(text.contains("aes128-sha1-modp1024"), "{text}");
+        assert!(!text.contains("pre-shared"), "{text}");
+        let mut status = status();
+        status.peers[0].key_shared_by = 3;
+        let shared = diagnose(&status, "branch1").unwrap();
+        assert!(
+            shared.contains("3 peers have the same pre-shared key"),
+            "{shared}"
+        );
         assert!(text.contains("a reply came back 4 s ago"), "{text}");
         assert!(
             text.contains("refused the selectors. To do: configure the pair on both sides."),

@@ -41,6 +41,9 @@ fn phase_one(error: &PhaseOneError) -> Option<&'static str> {
         PhaseOneError::NoProposalChosen { .. } | PhaseOneError::AnswerNotOffered => {
             "give both sides one entry of `ike` in common; aggressive mode offers the group of the first entry only"
         }
+        PhaseOneError::WrongGroup { .. } => {
+            "let the peer offer one group only, the one that its value is for"
+        }
         PhaseOneError::RefusedByPeer { .. } => {
             "look into the peer's log: it says there which proposal or identity it refused"
         }

@@ -35,8 +35,10 @@ pub(crate) struct IoDrops {
     pub(crate) tun_receive: u64,
 }
 
+/// `shared` counts, for identities whose pre-shared key others have too, all that have it.
 pub(crate) fn peers<'m>(
     now: Instant,
+    shared: &BTreeMap<String, usize>,
     members: impl Iterator<Item = MemberStatus<'m>>,
     pairs: impl Iterator<Item = trigger::PairStatus<'m>>,
 ) -> Vec<PeerStatus> {
@@ -48,7 +50,12 @@ pub(crate) fn peers<'m>(
             .push(pair_status(now, &pair));
     }
     members
-        .map(|member| peer_status(&member, by_member.remove(&member.id).unwrap_or_default()))
+        .map(|member| {
+            let pairs = by_member.remove(&member.id).unwrap_or_default();
+            let mut status = peer_status(&member, pairs);
+            status.key_shared_by = shared.get(&status.identity).copied().unwrap_or(1);
+            status
+        })
         .collect()
 }
 
@@ -92,6 +99,7 @@ fn peer_status(member: &MemberStatus<'_>, pairs: Vec<PairStatus>) -> PeerStatus 
         ike: if member.ike { "up" } else { "down" }.to_owned(),
         ike_proposal: member.proposal.map(|proposal| proposal.to_string()),
         legacy: member.legacy,
+        key_shared_by: 1,
         last_failure: member.last_failure.map(failure::words),
         remedy: member.last_failure.and_then(remedy),
         pairs,

@@ -37,6 +37,9 @@ pub struct PeerStatus {
     pub ike_proposal: Option<String>,
     /// Whether an algorithm is in use that is kept only for old peers.
     pub legacy: bool,
+    /// How many peers have the same pre-shared key, this one included: 1 where the key is its own.
+    #[serde(default = "alone")]
+    pub key_shared_by: usize,
     /// The latest failure of phase 1, in words.
     pub last_failure: Option<String>,
     /// What to do about it.
@@ -80,6 +83,11 @@ pub struct PairStatus {
     pub remedy: Option<String>,
 }
 
+/// What a daemon that does not tell is taken to mean.
+const fn alone() -> usize {
+    1
+}
+
 impl Status {
     /// The table for people: one line a pair.
     #[must_use]
@@ -108,8 +116,13 @@ impl Status {
         let uptime = humantime::format_duration(core::time::Duration::from_secs_f64(
             self.uptime_seconds.round(),
         ));
+        let sharing = self.peers.iter().filter(|peer| 1 < peer.key_shared_by);
+        let shared = match sharing.count() {
+            0 => String::new(),
+            sharing => format!("; {sharing} peers share pre-shared keys"),
+        };
         format!(
-            "{} {}, running for {uptime}: {up} of {all} pairs up\n\n{table}\n",
+            "{} {}, running for {uptime}: {up} of {all} pairs up{shared}\n\n{table}\n",
             self.role, self.identity
         )
     }
@@ -215,6 +228,7 @@ mod tests {
                 ike: "up".into(),
                 ike_proposal: Some("aes128-sha256-modp2048".into()),
                 legacy: false,
+                key_shared_by: 1,
                 last_failure: None,
                 remedy: None,
                 pairs: vec![pair],
@@ -268,6 +282,31 @@ mod tests {
             table.contains("198.18.1.2:4500 (NAT)") && table.contains("1.4 MiB"),
             "{table}"
         );
+    }
+
+    #[test]
+    fn a_key_that_several_peers_share_is_told() {
+        let mut status = status();
+        assert!(!status.table(false).contains("pre-shared"));
+        let mut other = status.peers[0].clone();
+        other.identity = "branch2".into();
+        status.peers.push(other);
+        for peer in &mut status.peers {
+            peer.key_shared_by = 2;
+        }
+        let table = status.table(false);
+        let first = table.lines().next().unwrap();
+        assert!(first.ends_with("2 peers share pre-shared keys"), "{table}");
+        let json = serde_json::to_value(&status).unwrap();
+        assert_eq!(json["peers"][1]["key_shared_by"], 2);
+        // An older daemon does not say.
+        let mut json = json;
+        json["peers"][1]
+            .as_object_mut()
+            .unwrap()
+            .remove("key_shared_by");
+        let read: Status = serde_json::from_value(json).unwrap();
+        assert_eq!(read.peers[1].key_shared_by, 1);
     }
 
     #[test]

@@ -300,7 +300,7 @@ fn pairs_may_share_one_side_but_not_both() {
 
 #[test]
 fn pairs_of_two_branches_must_not_overlap_either() {
-    let second = "[[branch]]\nidentity = \"branch2\"\npsk = \"KEY\"\n[[branch.pair]]\nname = \"wide\"\nlocal = \"10.61.0.0/16\"\nremote = \"10.61.0.0/17\"\n";
+    let second = "[[branch]]\nidentity = \"branch2\"\npsk = \"7KEY\"\n[[branch.pair]]\nname = \"wide\"\nlocal = \"10.61.0.0/16\"\nremote = \"10.61.0.0/17\"\n";
     let report = hub_report(&with_key(&format!("{HUB}{second}")));
     let overlaps: Vec<_> = report
         .diagnostics()
@@ -429,6 +429,31 @@ fn a_weak_key_is_refused_unless_allowed() {
         "weak",
         "hub psk",
     );
+}
+
+#[test]
+fn a_key_that_several_branches_share_is_accepted_with_a_warning() {
+    let alone = HubSettings::parse(file(), &HUB.replace("KEY", STRONG)).unwrap();
+    assert!(alone.report.diagnostics().is_empty() && alone.settings.shared_keys().is_empty());
+    let mut text = HUB.replace("KEY", STRONG);
+    for number in 2..5 {
+        text += &format!(
+            "[[branch]]\nidentity = \"branch{number}\"\npsk = \"{STRONG}\"\n\
+             [[branch.pair]]\nname = \"lan\"\nlocal = \"10.61.3.0/24\"\nremote = \"10.6{number}.1.0/24\"\n"
+        );
+    }
+    let accepted = HubSettings::parse(file(), &text).unwrap();
+    assert_eq!(accepted.report.diagnostics().len(), 1);
+    check(
+        &accepted.report.diagnostics()[0],
+        Severity::Warning,
+        20,
+        "branch[0].psk",
+        "4 branches share this pre-shared key: branch1, branch2 and 2 more",
+        "hub psk",
+    );
+    let shared = accepted.settings.shared_keys();
+    assert!(shared.len() == 4 && shared.values().all(|count| *count == 4));
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub(super) struct HubRole {
     settings: HubSettings,
     links: LinkWatch,
     roll: Roll,
+    shared_keys: BTreeMap<String, usize>,
 }
 
 /// Opens everything a hub needs.
@@ -49,6 +50,7 @@ pub(super) fn start(config: &Path) -> Result<Daemon, RunError> {
     let gateway = settings.gateway.clone();
     let role = HubRole {
         config: config.to_owned(),
+        shared_keys: shared_keys(&settings),
         settings,
         links,
         roll,
@@ -68,6 +70,10 @@ impl HubRole {
 
     pub(super) fn links(&self) -> &LinkWatch {
         &self.links
+    }
+
+    pub(super) fn shared_keys(&self) -> &BTreeMap<String, usize> {
+        &self.shared_keys
     }
 
     pub(super) fn store(&mut self, entry: &RollEntry) {
@@ -128,12 +134,22 @@ impl HubRole {
             hub.add_member(assemble::member(&self.settings.gateway, branch)?)?;
         }
         self.settings.branches = branches;
+        self.shared_keys = shared_keys(&self.settings);
         routes.follow(pairs(&self.settings))?;
         Ok(Reloaded {
             report,
             replacement: None,
         })
     }
+}
+
+/// By the names that the status shows.
+fn shared_keys(settings: &HubSettings) -> BTreeMap<String, usize> {
+    let shared = settings.shared_keys();
+    shared
+        .into_iter()
+        .map(|(identity, count)| (identity.to_string(), count))
+        .collect()
 }
 
 fn by_identity(branches: &[BranchEntry]) -> BTreeMap<&Identity, &BranchEntry> {

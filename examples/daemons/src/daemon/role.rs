@@ -1,5 +1,6 @@
 //! What differs between hub and branch, as one thing to the loop.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -38,6 +39,15 @@ impl RoleState {
         match self {
             Self::Branch(role) => role.gateway(),
             Self::Hub(role) => role.gateway(),
+        }
+    }
+
+    /// How many peers have the same pre-shared key, by identity, where it is more than one.
+    pub(super) fn shared_keys(&self) -> &BTreeMap<String, usize> {
+        static NONE: BTreeMap<String, usize> = BTreeMap::new();
+        match self {
+            Self::Branch(_) => &NONE,
+            Self::Hub(role) => role.shared_keys(),
         }
     }
 

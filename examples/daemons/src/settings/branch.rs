@@ -78,7 +78,7 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<BranchSett
     let allow_weak = gateway
         .as_ref()
         .is_none_or(|gateway| gateway.allow_weak_psk);
-    let psk = key::read(&mut root, directory, allow_weak);
+    let psk = key::read(&mut root, directory, allow_weak).map(|placed| placed.key);
     let pairs = pair::read_all(&mut root, Role::Branch);
     pair::check_overlaps(root.findings(), pairs.iter());
     check_hubs_outside(&root, &hubs, &pairs);

@@ -1,12 +1,13 @@
 //! `hub.toml`.
 
 use core::ops::Range;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ike_core::{Identity, PreSharedKey};
 
 use super::gateway::{self, GatewaySettings};
+use super::key::PlacedKey;
 use super::pair::{self, PairSettings, Placed};
 use super::routes::{self, RouteSettings};
 use super::section::{Key, Section};
@@ -50,7 +51,7 @@ pub struct BranchEntry {
 struct PlacedBranch {
     identity: Identity,
     span: Range<usize>,
-    psk: Option<PreSharedKey>,
+    psk: Option<PlacedKey>,
     pairs: Vec<Placed>,
 }
 
@@ -76,6 +77,7 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<HubSetting
         &branches,
         gateway.as_ref().map(|gateway| &gateway.identity),
     );
+    warn_about_shared_keys(&root, &branches);
     pair::check_overlaps(
         root.findings(),
         branches.iter().flat_map(|branch| &branch.pairs),
@@ -154,12 +156,68 @@ fn check_identities(root: &Section<'_>, branches: &[PlacedBranch], own: Option<&
     }
 }
 
+/// A key that several branches have works, and lets each of them pass for the others.
+fn warn_about_shared_keys(root: &Section<'_>, branches: &[PlacedBranch]) {
+    let mut groups: BTreeMap<&[u8], Vec<(&PlacedBranch, &PlacedKey)>> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for branch in branches {
+        if let Some(placed) = &branch.psk
+            && seen.insert(&branch.identity)
+        {
+            let group = groups.entry(placed.key.as_slice()).or_default();
+            group.push((branch, placed));
+        }
+    }
+    for group in groups.into_values() {
+        let [(first, placed), others @ ..] = group.as_slice() else {
+            continue;
+        };
+        let Some((next, _)) = others.first() else {
+            continue;
+        };
+        let more = match others.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        root.findings().warning(
+            &placed.setting,
+            placed.span.clone(),
+            format!(
+                "{} branches share this pre-shared key: {}, {}{more}",
+                group.len(),
+                first.identity,
+                next.identity
+            ),
+            "each of them can pass for the others and for the hub: give each the output of a `hub psk` of its own",
+        );
+    }
+}
+
+impl HubSettings {
+    /// How many branches have the same pre-shared key, for every branch whose key is not its own alone.
+    #[must_use]
+    pub fn shared_keys(&self) -> BTreeMap<&Identity, usize> {
+        let mut groups: BTreeMap<&[u8], Vec<&Identity>> = BTreeMap::new();
+        for branch in &self.branches {
+            let group = groups.entry(branch.psk.as_slice()).or_default();
+            group.push(&branch.identity);
+        }
+        let shared = groups.into_values().filter(|group| 1 < group.len());
+        shared
+            .flat_map(|group| {
+                let count = group.len();
+                group.into_iter().map(move |identity| (identity, count))
+            })
+            .collect()
+    }
+}
+
 impl PlacedBranch {
     fn into_entry(self) -> Option<BranchEntry> {
         let pairs = self.pairs.into_iter().map(|placed| placed.pair).collect();
         Some(BranchEntry {
             identity: self.identity,
-            psk: self.psk?,
+            psk: self.psk?.key,
             pairs,
         })
     }

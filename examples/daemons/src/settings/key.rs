@@ -1,5 +1,6 @@
 //! The pre-shared key of one peer: in the settings file or, better, in a file of its own.
 
+use core::ops::Range;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -17,11 +18,18 @@ const MAX_LEN: u64 = 4096;
 const PSK_FILE: Key = Key::new("psk_file", "psk_file = \"branch1.psk\"");
 const PSK: Key = Key::new("psk", "psk = \"…\"");
 
+/// A key and where the settings name it.
+pub(super) struct PlacedKey {
+    pub(super) key: PreSharedKey,
+    pub(super) setting: String,
+    pub(super) span: Range<usize>,
+}
+
 pub(super) fn read(
     section: &mut Section<'_>,
     directory: &Path,
     allow_weak: bool,
-) -> Option<PreSharedKey> {
+) -> Option<PlacedKey> {
     let file = section.optional(PSK_FILE);
     let inline = section.optional(PSK);
     let (item, octets) = match (file, inline) {
@@ -46,7 +54,11 @@ pub(super) fn read(
         }
     };
     let key = PreSharedKey::new(without_newline(&octets));
-    check(&item, &key, allow_weak).then_some(key)
+    check(&item, &key, allow_weak).then(|| PlacedKey {
+        key,
+        setting: item.key.clone(),
+        span: item.span.clone(),
+    })
 }
 
 fn check(item: &Item<'_>, key: &PreSharedKey, allow_weak: bool) -> bool {
