@@ -296,6 +296,7 @@ by("show").addEventListener("change", filter);
 by("controls").addEventListener("submit", (event) => event.preventDefault());
 if (only !== null) {
   by("controls").hidden = true;
+  by("back").hidden = false;
   setInterval(showHistory, 10000);
 }
 setInterval(() => {
