@@ -9,6 +9,7 @@ mod charon_keys;
 mod chrony;
 mod clock;
 mod drops;
+mod follow;
 mod frr;
 mod handshakes;
 mod lab;
@@ -66,6 +67,8 @@ enum Command {
     /// The initiators of handshakes that are measured.
     #[command(hide = true)]
     Initiate(handshakes::Plan),
+    /// Follows a document to the letter, on copies of this machine.
+    Follow(follow::Arguments),
     /// One end of a transfer that is compared by checksum.
     #[command(subcommand, hide = true)]
     Stream(stream::StreamCommand),
@@ -171,6 +174,7 @@ fn main() -> ExitCode {
         Command::Throughput(arguments) => throughput::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Handshakes(arguments) => handshakes::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Initiate(plan) => plan.carry_out().map(|()| ExitCode::SUCCESS),
+        Command::Follow(arguments) => follow::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Stream(stream) => stream.run().map(|()| ExitCode::SUCCESS),
         Command::List(selection) => {
             for case in selection.cases() {

@@ -112,10 +112,9 @@ fn under_systemd(site: &Site) -> Result<String> {
     signal(&running, Signal::HUP)?;
     manager.hear(&["RELOADING=1", "MONOTONIC_USEC="])?;
     manager.hear(&["READY=1"])?;
-    signal(&running, Signal::TERM)?;
-    manager.hear(&["STOPPING=1"])?;
     let status = running.end(Signal::TERM, BRIEF)?;
     ensure!(status.success(), "ended with {status}");
+    manager.hear(&["STOPPING=1"])?;
     Ok(String::new())
 }
 
