@@ -17,13 +17,16 @@ use self::flows::Flows;
 use crate::branch::Lane;
 use crate::config::BranchConfig;
 use crate::data_path::{Encapsulated, Outlet, Received};
-use crate::error::{DatagramError, EncapsulateError};
+use crate::error::{DatagramError, DropReason, EncapsulateError};
 use crate::event::{Event, MemberId, PairId};
 use crate::status::{MemberStatus, PairStatus, Stats};
 use crate::transmit::Transmit;
 
 /// Events that wait for the driver at most; beyond it the oldest goes.
 const MAX_EVENTS: usize = 1024;
+
+/// Datagrams that wait for the driver at most.
+const MAX_TRANSMITS: usize = 4096;
 
 /// A branch, sans-IO: keeps every pair reachable from its hub, or from the first of its hubs that
 /// is there.
@@ -47,6 +50,10 @@ pub struct Branch {
     flows: Flows,
     /// By the number of the pair: whether the embedder was told that it is up.
     told_up: Vec<bool>,
+    /// Of all lanes, in the order in which they were made.
+    transmits: VecDeque<Transmit>,
+    /// Datagrams that found no room.
+    overflows: u64,
     events: VecDeque<Event>,
     now: Instant,
 }
@@ -66,6 +73,8 @@ impl Branch {
             local: None,
             flows: Flows::default(),
             told_up: config.pairs().iter().map(|_| false).collect(),
+            transmits: VecDeque::new(),
+            overflows: 0,
             events: VecDeque::new(),
             now,
             config,
@@ -229,7 +238,7 @@ impl Branch {
     /// The next datagram to send.
     #[must_use]
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.lanes.iter_mut().find_map(Lane::poll_transmit)
+        self.transmits.pop_front()
     }
 
     /// The next fact.
@@ -241,7 +250,7 @@ impl Branch {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if !self.events.is_empty() {
+        if !self.transmits.is_empty() || !self.events.is_empty() {
             return Some(self.now);
         }
         let lanes = self.lanes.iter().filter_map(Lane::poll_timeout);
@@ -261,7 +270,7 @@ impl Branch {
     /// After [`close`](Self::close): whether everything has been said.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.lanes.iter().all(Lane::is_drained)
+        self.transmits.is_empty() && self.lanes.iter().all(Lane::is_drained)
     }
 
     /// Every configured pair, up or not, as it is with the hub in use; octets are those of all hubs.
@@ -300,6 +309,7 @@ impl Branch {
         for lane in &self.lanes {
             total.add(lane.stats());
         }
+        total.drop(DropReason::QueueFull, self.overflows);
         total
     }
 
@@ -367,6 +377,13 @@ impl Branch {
         for number in 0..self.lanes.len() {
             while let Some(event) = self.lanes.get_mut(number).and_then(Lane::poll_event) {
                 self.report(number, event);
+            }
+            while let Some(transmit) = self.lanes.get_mut(number).and_then(Lane::poll_transmit) {
+                if self.transmits.len() < MAX_TRANSMITS {
+                    self.transmits.push_back(transmit);
+                } else {
+                    self.overflows = self.overflows.saturating_add(1);
+                }
             }
         }
     }

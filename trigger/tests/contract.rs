@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use sim::contract::{Contract, Machine};
-use trigger::{Branch, Hub};
+use trigger::{Branch, Hub, Standby};
 use world::{BRANCH_ADDRESS, PAIRS, Settings, World, udp};
 
 /// What is done to a machine: a datagram of a recorded run, or a call.
@@ -169,6 +169,23 @@ fn a_branch_that_nobody_answers_keeps_the_contract() {
     let build = |now: Instant| BranchMachine(world::branch(&Settings::default(), 5, now));
     let log = Contract::new(&build, &script, Duration::from_secs(300)).check();
     assert!(10 < log.transmits.len());
+}
+
+#[test]
+fn a_branch_that_none_of_its_hubs_answers_keeps_the_contract() {
+    for standby in [Standby::Cold, Standby::Hot] {
+        let settings = Settings {
+            hubs: vec![world::HUB_ADDRESS, "198.18.9.9"],
+            standby,
+            ..Settings::default()
+        };
+        let script = [(Duration::ZERO, Input::LinkUp)];
+        let build = |now: Instant| BranchMachine(world::branch(&settings, 6, now));
+        let log = Contract::new(&build, &script, Duration::from_secs(300)).check();
+        let turns = log.events.iter();
+        let turns = turns.filter(|(_, event)| event.starts_with("HubChanged"));
+        assert_eq!(0 < turns.count(), standby == Standby::Cold);
+    }
 }
 
 #[test]
