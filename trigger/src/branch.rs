@@ -16,6 +16,7 @@ use ntp_core::{NtpTimestamp, Purpose};
 
 use crate::config::{BranchConfig, ProbeMode};
 use crate::data_path::{Arrival, DataPath, Encapsulated, Outlet, Received, Usage};
+use crate::datagram::{Datagram, Flow, Run};
 use crate::error::{DatagramError, EncapsulateError};
 use crate::event::{Event, Failure, MemberId, PairDownReason, PairId};
 use crate::jitter::Jitter;
@@ -23,7 +24,7 @@ use crate::negotiation::Negotiations;
 use crate::probe::{Answer, Probe};
 use crate::schedule::{Due, Schedule};
 use crate::status::{MemberStatus, PairStatus, Stats};
-use crate::transmit::Transmit;
+use crate::transmit::{Carrier, Transmit};
 use crate::wall_clock::WallClock;
 
 /// Schedules are run this often in one step at most.
@@ -249,6 +250,44 @@ impl Lane {
     ) -> Result<Received<'a>, DatagramError> {
         let now = self.advance(now);
         self.esp(now, SocketAddr::new(source, 0), esp)
+    }
+
+    /// Takes datagrams that came together, each as [`handle_datagram`](Self::handle_datagram) or
+    /// [`handle_esp`](Self::handle_esp) would, in their order: at less cost where packets of one SA
+    /// follow each other and its cipher gains from batches. What became of each is told to `each`,
+    /// with where it came from.
+    pub(crate) fn handle_batch<'a>(
+        &mut self,
+        now: Instant,
+        datagrams: impl Iterator<Item = Datagram<'a>>,
+        mut each: impl FnMut(SocketAddr, Result<Received<'a>, DatagramError>),
+    ) {
+        let now = self.advance(now);
+        let mut run = Run::default();
+        for datagram in datagrams {
+            let flow = self.gathers(&datagram);
+            if flow.is_none_or(|flow| !run.takes(flow)) {
+                self.open_run(now, &mut run, &mut each);
+            }
+            let Datagram {
+                source,
+                destination,
+                carrier,
+                contents,
+            } = datagram;
+            match (flow, carrier) {
+                (Some(flow), _) => run.push(flow, contents),
+                (None, Carrier::Udp) => each(
+                    source,
+                    self.handle_datagram(now, source, destination, contents),
+                ),
+                (None, Carrier::Esp) => each(
+                    source,
+                    self.handle_esp(now, source.ip(), destination.ip(), contents),
+                ),
+            }
+        }
+        self.open_run(now, &mut run, &mut each);
     }
 
     /// Seals an inner packet into `out`, which must be [`MAX_OVERHEAD`](crate::MAX_OVERHEAD)
@@ -694,6 +733,43 @@ impl Lane {
         }
     }
 
+    /// The flow of an ESP packet that gains from being opened with others.
+    fn gathers(&self, datagram: &Datagram<'_>) -> Option<Flow> {
+        let raw_port = 0;
+        let (source, destination) = match datagram.carrier {
+            Carrier::Udp => {
+                let encapsulated = datagram.destination.port() == self.config.endpoint.nat_port()
+                    && matches!(classify(datagram.contents), UdpPayload::Esp);
+                encapsulated.then_some((datagram.source, datagram.destination))?
+            }
+            Carrier::Esp => (
+                SocketAddr::new(datagram.source.ip(), raw_port),
+                SocketAddr::new(datagram.destination.ip(), raw_port),
+            ),
+        };
+        Some(Flow {
+            spi: self.data_path.gathers(datagram.contents)?,
+            source,
+            destination,
+        })
+    }
+
+    fn open_run<'a>(
+        &mut self,
+        now: Instant,
+        run: &mut Run<'a>,
+        each: &mut impl FnMut(SocketAddr, Result<Received<'a>, DatagramError>),
+    ) {
+        let Some((flow, mut slots)) = run.take() else {
+            return;
+        };
+        self.data_path.open_batch(flow.spi, &mut slots);
+        for slot in slots {
+            let opened = self.data_path.settle(now, flow.source, flow.spi, slot);
+            each(flow.source, self.took(now, flow.source, opened));
+        }
+    }
+
     fn esp<'a>(
         &mut self,
         now: Instant,
@@ -701,6 +777,15 @@ impl Lane {
         esp: &'a mut [u8],
     ) -> Result<Received<'a>, DatagramError> {
         let opened = self.data_path.open(now, source, esp);
+        self.took(now, source, opened)
+    }
+
+    fn took<'a>(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        opened: Result<(Option<Usage>, Option<Arrival<'a>>), DatagramError>,
+    ) -> Result<Received<'a>, DatagramError> {
         let received = match opened {
             Ok((usage, arrival)) => Ok(self.arrived(now, usage, arrival)),
             Err(error) => {

@@ -9,6 +9,7 @@ mod branch;
 mod cadence;
 mod config;
 mod data_path;
+mod datagram;
 mod error;
 mod event;
 mod handoff;
@@ -35,6 +36,7 @@ pub use config::{
     HubConfigBuilder, MemberConfig, PairConfig, ProbeMode, Standby, Timing, Trigger,
 };
 pub use data_path::{Encapsulated, MAX_OVERHEAD, Outlet, Received};
+pub use datagram::Datagram;
 pub use error::{DatagramError, DropReason, EncapsulateError};
 pub use event::{Event, Failure, MemberId, PairDownReason, PairId};
 pub use hub::{Hub, MemberError};

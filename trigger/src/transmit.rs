@@ -26,6 +26,18 @@ pub struct Path {
     pub carrier: Carrier,
 }
 
+impl Path {
+    /// The way between two addresses.
+    #[must_use]
+    pub fn new(source: SocketAddr, destination: SocketAddr, carrier: Carrier) -> Self {
+        Self {
+            source,
+            destination,
+            carrier,
+        }
+    }
+}
+
 /// A datagram to send: an IKE message, a keepalive, or a sealed probe or held packet.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[must_use]

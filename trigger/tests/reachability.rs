@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use sim::{HostId, Link, Nat};
 use trigger::ike_core::Encapsulation;
-use trigger::{DropReason, Encapsulated, Event, PairState, ProbeMode};
+use trigger::{Carrier, Datagram, DropReason, Encapsulated, Event, PairState, ProbeMode};
 use world::{BRANCH_ADDRESS, PAIRS, Settings, World, udp};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -97,6 +97,111 @@ fn a_batch_arrives_as_packets_sealed_one_by_one_do() {
 
     let delivered = world.network.host(world.hub).delivered();
     assert_eq!(delivered, packets);
+}
+
+/// What a branch sends through two of its pairs, with what else may come between.
+fn mixed_datagrams(world: &mut World) -> Vec<sim::Datagram> {
+    let mut sent = Vec::new();
+    for (_, _, _, source, target, _) in &PAIRS[..2] {
+        let packets: Vec<Vec<u8>> = (0_u8..20)
+            .map(|number| {
+                udp(
+                    SocketAddr::new(source.parse().unwrap(), 40_000),
+                    SocketAddr::new(target.parse().unwrap(), 514),
+                    &vec![number; 1 + 30 * usize::from(number % 7)],
+                )
+            })
+            .collect();
+        sent.extend(world.network.act(world.branch, |site, now| {
+            assert!(site.send_batch(now, &packets));
+            site.take_outgoing()
+        }));
+    }
+    sent.swap(3, 33);
+    sent[5].contents[30] ^= 1;
+    sent[7].contents.truncate(9);
+    sent[8].contents[2] ^= 1;
+    sent.insert(12, sent[10].clone());
+    let between = [vec![0xFF], vec![0; 40], vec![1, 2, 3], Vec::new()];
+    for (at, contents) in [14, 17, 20, 30].into_iter().zip(between) {
+        let mut datagram = sent[0].clone();
+        datagram.contents = contents;
+        sent.insert(at, datagram);
+    }
+    let mut roamed = sent[41].clone();
+    roamed.source.set_ip("203.0.113.9".parse().unwrap());
+    sent[41] = roamed;
+    sent
+}
+
+/// What came of one datagram.
+fn outcome(
+    source: SocketAddr,
+    taken: Result<trigger::Received<'_>, trigger::DatagramError>,
+) -> (std::net::IpAddr, String) {
+    (source.ip(), format!("{taken:?}"))
+}
+
+#[test]
+fn what_comes_in_a_batch_is_taken_as_it_would_be_one_by_one() {
+    for esp in [
+        "aes128-sha1",
+        "aes128-sha256",
+        "aes256-sha512",
+        "aes128gcm16",
+    ] {
+        for encapsulation in [Encapsulation::Auto, Encapsulation::Always] {
+            let settings = Settings {
+                esp,
+                encapsulation,
+                ..Settings::default()
+            };
+            let [singly, together] = [false, true].map(|batch| {
+                let mut world = World::up(31, settings.clone());
+                let mut sent = mixed_datagrams(&mut world);
+                world.network.act(world.hub, |site, now| {
+                    let world::Site::Hub(hub, ..) = site else {
+                        panic!("a branch");
+                    };
+                    let mut outcomes = Vec::new();
+                    let raw = encapsulation == Encapsulation::Auto;
+                    if batch {
+                        let carrier = if raw { Carrier::Esp } else { Carrier::Udp };
+                        let datagrams = sent.iter_mut().map(|datagram| {
+                            Datagram::new(
+                                datagram.source,
+                                datagram.destination,
+                                carrier,
+                                &mut datagram.contents,
+                            )
+                        });
+                        hub.handle_batch(now, datagrams, |source, taken| {
+                            outcomes.push(outcome(source, taken));
+                        });
+                    } else {
+                        for datagram in &mut sent {
+                            let (source, destination) = (datagram.source, datagram.destination);
+                            let contents = &mut datagram.contents;
+                            let taken = if raw {
+                                hub.handle_esp(now, source.ip(), destination.ip(), contents)
+                            } else {
+                                hub.handle_datagram(now, source, destination, contents)
+                            };
+                            outcomes.push(outcome(source, taken));
+                        }
+                    }
+                    let octets: Vec<u64> = hub.pairs().map(|pair| pair.octets_in).collect();
+                    (outcomes, octets, format!("{:?}", hub.stats()))
+                })
+            });
+            assert_eq!(singly, together, "{esp} {encapsulation:?}");
+            let packets = singly
+                .0
+                .iter()
+                .filter(|(_, taken)| taken.contains("Packet"));
+            assert_eq!(packets.count(), 37, "else this test shows little");
+        }
+    }
 }
 
 #[test]

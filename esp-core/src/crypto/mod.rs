@@ -150,6 +150,11 @@ pub trait Opener: Debug + Send + Sync {
             }
         }
     }
+
+    /// Whether [`open_batch`](Self::open_batch) is faster than opening one by one.
+    fn prefers_batches(&self) -> bool {
+        false
+    }
 }
 
 /// Random octets that nobody can predict.

@@ -82,6 +82,13 @@ impl InboundSa {
         }
     }
 
+    /// Whether [`open_batch`](Self::open_batch) is faster for this SA than one packet after the
+    /// other: with HMAC-SHA-1 or HMAC-SHA-256 it is, with combined ciphers there is nothing to gain.
+    #[must_use]
+    pub fn prefers_batches(&self) -> bool {
+        self.authenticator.key.opener.prefers_batches()
+    }
+
     /// What other threads need to authenticate packets of this SA.
     #[must_use]
     pub fn authenticator(&self) -> Authenticator {

@@ -107,6 +107,12 @@ impl<'a> OpenSlot<'a> {
         }
     }
 
+    /// Length of the ESP packet.
+    #[must_use]
+    pub const fn esp_len(&self) -> usize {
+        self.esp.len()
+    }
+
     /// What came out, as from [`InboundSa::open_in_place`](crate::InboundSa::open_in_place).
     ///
     /// # Errors

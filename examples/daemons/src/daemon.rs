@@ -10,10 +10,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ike_core::Encapsulation;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use thiserror::Error;
 use tracing::{debug, info, trace, warn};
-use trigger::{Carrier, Encapsulated, Event, MAX_OVERHEAD, PairState, Received};
+use trigger::{Encapsulated, Event, MAX_OVERHEAD, PairState, Received};
 
 use self::role::{Reloaded, RoleState};
 pub use crate::assemble::AssembleError;
@@ -152,6 +153,11 @@ impl Outside {
             );
         }
         warn_without_forwarding();
+        if gateway.encapsulation == Encapsulation::Auto {
+            info!(
+                "ESP goes right above IP where no NAT is found; `encapsulation = \"always\"` takes a fifth of the CPU time between two of these daemons"
+            );
+        }
         let outer = OuterSockets::open(gateway)?;
         let tun = Tun::open(&gateway.tun)?;
         let routes = Routes::open(owner, routes, tun.index(), &gateway.tun.addresses)?;
@@ -367,27 +373,21 @@ impl Daemon {
             drops,
             ..
         } = self;
-        let mut packets = tun.incoming();
-        let received = outer.receive(index, buffers, |received| {
-            let (source, destination) = (received.source, received.destination);
-            let taken = match received.carrier {
-                Carrier::Udp => machine.handle_datagram(now, source, destination, received.octets),
-                Carrier::Esp | _ => {
-                    machine.handle_esp(now, source.ip(), destination.ip(), received.octets)
-                }
-            };
-            match taken {
-                Ok(Received::Packet { packet, .. }) => packets.push(packet),
-                Ok(_) => {}
-                Err(error) => debug!(%source, %error, "dropped a datagram"),
+        let datagrams = match outer.receive(index, buffers) {
+            Ok(datagrams) => datagrams,
+            Err(error) if would_block(&error) => return,
+            Err(error) => {
+                debug!(%error, "cannot receive");
+                return;
             }
+        };
+        let mut packets = tun.incoming();
+        machine.handle_batch(now, datagrams, |source, taken| match taken {
+            Ok(Received::Packet { packet, .. }) => packets.push(packet),
+            Ok(_) => {}
+            Err(error) => debug!(%source, %error, "dropped a datagram"),
         });
         drops.tun_send += tun.send(&packets);
-        if let Err(error) = received
-            && !would_block(&error)
-        {
-            debug!(%error, "cannot receive");
-        }
     }
 
     /// Takes what the TUN has, up to a limit, and sends it at once: nothing waits for company.

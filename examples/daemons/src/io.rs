@@ -23,7 +23,7 @@ use thiserror::Error;
 pub use self::incoming::Incoming;
 pub use self::link_watch::{LinkWatch, PathChange};
 pub(crate) use self::outer::is_transient;
-pub use self::outer::{OuterSockets, ReceiveBuffers, Received};
+pub use self::outer::{OuterSockets, ReceiveBuffers};
 pub use self::outgoing::Outgoing;
 pub use self::routes::Routes;
 pub use self::rtnetlink::Rtnetlink;

@@ -1,13 +1,13 @@
 //! The branch's machine or the hub's, as one thing to the loop.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use esp_core::SealSlot;
 use ntp_core::NtpTimestamp;
 use trigger::{
-    Branch, DatagramError, EncapsulateError, Encapsulated, Event, Hub, MemberStatus, Outlet,
-    PairStatus, Received, Stats, Transmit,
+    Branch, Datagram, DatagramError, EncapsulateError, Encapsulated, Event, Hub, MemberStatus,
+    Outlet, PairStatus, Received, Stats, Transmit,
 };
 
 /// Either machine; each call is the machine's own.
@@ -17,29 +17,15 @@ pub(crate) enum Machine {
 }
 
 impl Machine {
-    pub(crate) fn handle_datagram<'a>(
+    pub(crate) fn handle_batch<'a>(
         &mut self,
         now: Instant,
-        source: SocketAddr,
-        destination: SocketAddr,
-        contents: &'a mut [u8],
-    ) -> Result<Received<'a>, DatagramError> {
+        datagrams: impl Iterator<Item = Datagram<'a>>,
+        each: impl FnMut(SocketAddr, Result<Received<'a>, DatagramError>),
+    ) {
         match self {
-            Self::Branch(branch) => branch.handle_datagram(now, source, destination, contents),
-            Self::Hub(hub) => hub.handle_datagram(now, source, destination, contents),
-        }
-    }
-
-    pub(crate) fn handle_esp<'a>(
-        &mut self,
-        now: Instant,
-        source: IpAddr,
-        destination: IpAddr,
-        esp: &'a mut [u8],
-    ) -> Result<Received<'a>, DatagramError> {
-        match self {
-            Self::Branch(branch) => branch.handle_esp(now, source, destination, esp),
-            Self::Hub(hub) => hub.handle_esp(now, source, destination, esp),
+            Self::Branch(branch) => branch.handle_batch(now, datagrams, each),
+            Self::Hub(hub) => hub.handle_batch(now, datagrams, each),
         }
     }
 

@@ -186,7 +186,7 @@ fn home(name: &str) -> Option<&'static str> {
         "identity" | "listen" | "ike_port" | "nat_port" | "encapsulation" | "ike" | "esp"
         | "ike_lifetime" | "sa_lifetime" | "dpd_delay" | "control" | "metrics"
         | "allow_weak_psk" | "key_log" => Some(""),
-        "addresses" | "mtu" => Some("`[tun]`"),
+        "addresses" | "mtu" | "offload" => Some("`[tun]`"),
         "command" | "events" | "timeout" => Some("`[hook]`"),
         "serve" => Some("`[ntp]`"),
         "install" | "metric" | "table" | "when" => Some("`[routes]`"),

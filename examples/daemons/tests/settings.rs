@@ -139,6 +139,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!((gateway.ike_port, gateway.nat_port), (500, 4500));
     assert_eq!(gateway.listen, [] as [std::net::IpAddr; 0]);
     assert_eq!((gateway.tun.name.as_str(), gateway.tun.mtu), ("hub0", 1400));
+    assert!(gateway.tun.offload);
     assert_eq!(gateway.control, Path::new("/run/ike-hub.sock"));
     assert_eq!((gateway.metrics, gateway.key_log.as_ref()), (None, None));
     assert_eq!(gateway.dpd_delay, Duration::from_secs(20));
@@ -237,6 +238,21 @@ fn missing_keys_are_named_with_a_line_to_add() {
         "pair[0].trigger",
         "missing key",
         "add `trigger = {",
+    );
+}
+
+#[test]
+fn offload_can_be_done_without() {
+    let text = changed(HUB, "mtu = 1400", "mtu = 1400\noffload = false");
+    let hub = HubSettings::parse(file(), &text).unwrap().settings;
+    assert!(!hub.gateway.tun.offload);
+    let report = hub_report(&changed(HUB, "mtu = 1400", "offload = \"no\""));
+    only_error(
+        &report,
+        13,
+        "tun.offload",
+        "expected true or false, found a string",
+        "`offload = false`",
     );
 }
 

@@ -301,6 +301,13 @@ impl Site {
         true
     }
 
+    /// What a branch has sealed and not sent yet.
+    pub fn take_outgoing(&mut self) -> Vec<Datagram> {
+        match self {
+            Self::Branch(_, outgoing) | Self::Hub(_, outgoing, _) => core::mem::take(outgoing),
+        }
+    }
+
     /// What is inside a branch: the data service.
     fn inside(&mut self, now: Instant, packet: &[u8]) {
         match self {

@@ -223,6 +223,10 @@ impl Opener for VerifyThenDecrypt {
             }
         }
     }
+
+    fn prefers_batches(&self) -> bool {
+        self.mac.gains_side_by_side()
+    }
 }
 
 fn split_icv(packet: &[u8], icv_len: usize) -> Option<(&[u8], &[u8])> {

@@ -6,12 +6,14 @@ use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use ike_core::Encapsulation;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::{ReceiveTimestampns, UdpGroSegment};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::info;
-use trigger::{Carrier, Path};
+use trigger::{Carrier, Datagram, Path};
 
 use super::batch::{self, Way};
 use super::train::Train;
@@ -20,6 +22,8 @@ use crate::settings::GatewaySettings;
 
 /// Octets that one call may receive into one buffer: the most that the kernel merges.
 const BUFFER_LEN: usize = 65_536;
+/// From one buffer to the next. Were it a power of two, single datagrams would all lie in the same few lines of the cache.
+const BUFFER_STRIDE: usize = BUFFER_LEN + 1_536;
 /// IP protocol number of ESP, RFC 4303.
 const ESP: i32 = 50;
 /// Socket buffers: some 10 ms of a gigabit link, and a burst of a thousand branches.
@@ -30,20 +34,6 @@ const SEND_BUFFER: usize = 4 << 20;
 pub struct ReceiveBuffers {
     octets: Vec<u8>,
     meta: Vec<RecvMeta>,
-}
-
-/// One datagram from the outer network.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Received<'a> {
-    /// Where it came from; the port is 0 for ESP above IP.
-    pub source: SocketAddr,
-    /// The own address it came to.
-    pub destination: SocketAddr,
-    /// UDP, or ESP above IP.
-    pub carrier: Carrier,
-    /// UDP payload, or the ESP packet from its SPI on.
-    pub octets: &'a mut [u8],
 }
 
 /// One socket of the outer side.
@@ -65,7 +55,7 @@ pub struct OuterSockets {
 impl Default for ReceiveBuffers {
     fn default() -> Self {
         Self {
-            octets: vec![0; BATCH_SIZE * BUFFER_LEN],
+            octets: vec![0; BATCH_SIZE * BUFFER_STRIDE],
             meta: vec![RecvMeta::default(); BATCH_SIZE],
         }
     }
@@ -87,7 +77,14 @@ impl OuterSockets {
                 Err(error) => info!(%error, "IPv4 only"),
             }
         }
-        say_what_is_lacking(&sockets);
+        if !settings.tun.offload {
+            info!("`offload = false`: packets travel one by one");
+            sockets.iter().for_each(OuterSocket::do_without_offload);
+        }
+        let lacks = sockets.iter().filter(|_| settings.tun.offload);
+        for lack in lacking(lacks) {
+            info!("{lack}");
+        }
         Ok(Self { sockets })
     }
 
@@ -96,7 +93,7 @@ impl OuterSockets {
         self.sockets.iter().map(|outer| outer.socket.as_fd())
     }
 
-    /// Receives one batch from the socket at `index` and hands over its datagrams one by one.
+    /// Receives one batch from the socket at `index` and gives its datagrams one by one.
     ///
     /// # Errors
     ///
@@ -105,56 +102,38 @@ impl OuterSockets {
         &self,
         index: usize,
         buffers: &'b mut ReceiveBuffers,
-        mut each: impl FnMut(Received<'b>),
-    ) -> io::Result<()> {
-        let Some(outer) = self.sockets.get(index) else {
-            return Ok(());
-        };
+    ) -> io::Result<impl Iterator<Item = Datagram<'b>> + use<'b>> {
+        let outer = self
+            .sockets
+            .get(index)
+            .ok_or(io::ErrorKind::AddrNotAvailable)?;
         let ReceiveBuffers { octets, meta } = buffers;
         let mut slices: Vec<_> = octets
-            .chunks_exact_mut(BUFFER_LEN)
+            .chunks_exact_mut(BUFFER_STRIDE)
             .map(IoSliceMut::new)
             .collect();
         let count = outer
             .state
             .recv(UdpSockRef::from(&outer.socket), &mut slices, meta)?;
-        for (meta, buffer) in meta
-            .iter()
-            .zip(octets.chunks_exact_mut(BUFFER_LEN))
-            .take(count)
-        {
-            let Some(received) = buffer.get_mut(..meta.len) else {
-                continue;
-            };
-            let destination = SocketAddr::new(
-                meta.dst_ip.unwrap_or_else(|| outer.bound.ip()),
-                outer.bound.port(),
-            );
-            match outer.carrier {
+        let (bound, carrier) = (outer.bound, outer.carrier);
+        let received = meta.iter().zip(octets.chunks_exact_mut(BUFFER_STRIDE));
+        Ok(received.take(count).flat_map(move |(meta, buffer)| {
+            let destination =
+                SocketAddr::new(meta.dst_ip.unwrap_or_else(|| bound.ip()), bound.port());
+            let received = buffer.get_mut(..meta.len).unwrap_or_default();
+            let (octets, len, source) = match carrier {
                 // The kernel merges datagrams of one flow; each of them is looked at by itself.
-                Carrier::Udp => received.chunks_mut(meta.stride.max(1)).for_each(|octets| {
-                    each(Received {
-                        source: meta.addr,
-                        destination,
-                        carrier: Carrier::Udp,
-                        octets,
-                    });
-                }),
+                Carrier::Udp => (received, meta.stride, meta.addr),
                 Carrier::Esp | _ => {
-                    let Some(octets) = esp_of(received, meta.addr.is_ipv4()) else {
-                        continue;
-                    };
-                    let source = SocketAddr::new(meta.addr.ip(), 0);
-                    each(Received {
-                        source,
-                        destination,
-                        carrier: Carrier::Esp,
-                        octets,
-                    });
+                    let esp = esp_of(received, meta.addr.is_ipv4()).unwrap_or_default();
+                    let len = esp.len();
+                    (esp, len, SocketAddr::new(meta.addr.ip(), 0))
                 }
-            }
-        }
-        Ok(())
+            };
+            octets
+                .chunks_mut(len.max(1))
+                .map(move |octets| Datagram::new(source, destination, carrier, octets))
+        }))
     }
 
     /// Sends one datagram along `path`.
@@ -238,15 +217,18 @@ impl OuterSockets {
     }
 }
 
-/// What the kernel cannot do is done without, at more cost for each packet.
-fn say_what_is_lacking(sockets: &[OuterSocket]) {
-    let udp = || sockets.iter().filter(|outer| outer.carrier == Carrier::Udp);
-    if udp().any(|outer| !outer.cuts.get()) {
-        info!("this kernel cuts no datagrams (UDP_SEGMENT): they are sent one by one");
-    }
-    if udp().any(|outer| outer.state.gro_segments() == 1) {
-        info!("this kernel merges no datagrams (UDP_GRO): they are received one by one");
-    }
+/// What the kernel cannot do, each said once however many sockets there are; it is done without, at more cost for each packet.
+fn lacking<'s>(
+    sockets: impl Iterator<Item = &'s OuterSocket> + Clone,
+) -> impl Iterator<Item = &'static str> {
+    let mut udp = sockets.filter(|outer| outer.carrier == Carrier::Udp);
+    let cuts = udp.clone().all(|outer| outer.cuts.get());
+    let merges = udp.all(|outer| outer.state.gro_segments() != 1);
+    let cutting = "this kernel cuts no datagrams (UDP_SEGMENT): they are sent one by one";
+    let merging = "this kernel merges no datagrams (UDP_GRO): they are received one by one";
+    [(cuts, cutting), (merges, merging)]
+        .into_iter()
+        .filter_map(|(there, lack)| (!there).then_some(lack))
 }
 
 /// The addresses to bind, and whether failing to is an error.
@@ -327,6 +309,15 @@ impl OuterSocket {
         (lost, reason)
     }
 
+    /// Sends and receives datagrams one by one from now on.
+    fn do_without_offload(&self) {
+        self.cuts.set(false);
+        if self.carrier == Carrier::Udp {
+            // A kernel that knows no merging has nothing to switch off.
+            let _ = setsockopt(&self.socket, UdpGroSegment, &false);
+        }
+    }
+
     fn udp(bound: SocketAddr) -> io::Result<Self> {
         Self::open(Type::DGRAM, Protocol::UDP, Carrier::Udp, bound)
     }
@@ -353,6 +344,7 @@ impl OuterSocket {
         }
         socket.bind(&bound.into())?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        ask_for_less(&socket, bound);
         // A gateway must not lose what does not fit the next link: let routers fragment.
         if bound.is_ipv4() {
             sockopt::set_ip_mtu_discover(&socket, sockopt::Ipv4PathMtuDiscovery::DONT)?;
@@ -369,6 +361,17 @@ impl OuterSocket {
             bound,
         })
     }
+}
+
+/// quinn-udp has the kernel say of each datagram when it came and with which type of service. Nobody here reads that, and where
+/// datagrams come one by one it is a part of their cost. A kernel that does not know an option has nothing to say.
+fn ask_for_less(socket: &Socket, bound: SocketAddr) {
+    let _ = setsockopt(socket, ReceiveTimestampns, &false);
+    let _ = if bound.is_ipv4() {
+        sockopt::set_ip_recvtos(socket, false)
+    } else {
+        sockopt::set_ipv6_recvtclass(socket, false)
+    };
 }
 
 /// Asks for large buffers, beyond the system's limit where we may.
@@ -441,6 +444,65 @@ mod tests {
         );
     }
 
+    /// A socket, and another to which it has sent packets as one train: what arrived, in its order.
+    fn sent(prepare: impl Fn(&OuterSocket), packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let [sender, receiver] = [(); 2].map(|()| OuterSocket::udp(([127, 0, 0, 1], 0).into()));
+        let [mut sender, receiver] = [sender.unwrap(), receiver.unwrap()];
+        let address = |outer: &OuterSocket| {
+            let address = outer.socket.local_addr().unwrap();
+            address.as_socket().unwrap()
+        };
+        let path = trigger_path(address(&sender), address(&receiver));
+        sender.bound = address(&sender);
+        prepare(&sender);
+        prepare(&receiver);
+        let [sender, receiver] = [sender, receiver].map(|outer| OuterSockets {
+            sockets: vec![outer],
+        });
+        let lost = sender.send_train(&path, &Train::of(packets));
+        assert!(matches!(lost, (0, None)), "{lost:?}");
+        let mut buffers = ReceiveBuffers::default();
+        let mut arrived = Vec::new();
+        while arrived.len() < packets.len() {
+            match receiver.receive(0, &mut buffers) {
+                Ok(datagrams) => arrived.extend(datagrams.map(|datagram| {
+                    assert_eq!(datagram.source, path.source);
+                    datagram.contents.to_vec()
+                })),
+                Err(error) => assert!(super::super::would_block(&error), "{error}"),
+            }
+        }
+        arrived
+    }
+
+    fn trigger_path(source: SocketAddr, destination: SocketAddr) -> Path {
+        Path::new(source, destination, Carrier::Udp)
+    }
+
+    #[test]
+    fn a_train_arrives_as_datagrams_in_their_order_whether_the_kernel_cuts_or_not() {
+        let packets: Vec<Vec<u8>> = (0..40_u8)
+            .map(|number| vec![number; if number == 39 { 7 } else { 1000 }])
+            .collect();
+        assert_eq!(sent(|_| {}, &packets), packets);
+        assert_eq!(sent(|outer| outer.cuts.set(false), &packets), packets);
+        assert_eq!(sent(OuterSocket::do_without_offload, &packets), packets);
+    }
+
+    #[test]
+    fn what_the_kernel_lacks_is_said_once_for_all_sockets() {
+        let sockets: Vec<OuterSocket> = (0..3)
+            .map(|_| OuterSocket::udp(([127, 0, 0, 1], 0).into()).unwrap())
+            .collect();
+        assert_eq!(lacking(sockets.iter()).count(), 0);
+        for outer in &sockets {
+            outer.cuts.set(false);
+            let lacks: Vec<_> = lacking(sockets.iter()).collect();
+            assert_eq!(lacks.len(), 1);
+            assert!(lacks[0].contains("UDP_SEGMENT"));
+        }
+    }
+
     #[test]
     fn a_datagram_says_which_own_address_it_came_to() {
         let any = OuterSocket::udp(([0, 0, 0, 0], 0).into()).unwrap();
@@ -456,16 +518,20 @@ mod tests {
         let mut seen = None;
         let mut buffers = ReceiveBuffers::default();
         while seen.is_none() {
-            let received = outer.receive(0, &mut buffers, |received| {
-                seen = Some((
-                    received.source,
-                    received.destination,
-                    received.octets.to_vec(),
-                ));
-            });
-            assert!(
-                received.is_ok() || received.is_err_and(|error| super::super::would_block(&error))
-            );
+            match outer.receive(0, &mut buffers) {
+                Ok(received) => {
+                    seen = received
+                        .map(|datagram| {
+                            (
+                                datagram.source,
+                                datagram.destination,
+                                datagram.contents.to_vec(),
+                            )
+                        })
+                        .next();
+                }
+                Err(error) => assert!(super::super::would_block(&error), "{error}"),
+            }
         }
         let (source, destination, octets) = seen.unwrap();
         assert_eq!(

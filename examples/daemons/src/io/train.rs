@@ -44,8 +44,11 @@ impl Train {
             return len <= MAX_OCTETS;
         };
         let last = self.packets.last().map_or(first, |(_, len)| *len);
-        let even = own.path.carrier != Carrier::Udp || last == first && len <= first;
-        own == *outlet && even && self.packets.len() < MAX_PACKETS && self.end + len <= MAX_OCTETS
+        let follows = may_follow(own.path.carrier, first, last, len);
+        own == *outlet
+            && follows
+            && self.packets.len() < MAX_PACKETS
+            && self.end + len <= MAX_OCTETS
     }
 
     /// Appends a packet, which `write` puts into its place. It must be one that the train takes.
@@ -94,6 +97,19 @@ impl Train {
         })
     }
 
+    /// A train of ESP packets that are sealed already.
+    #[cfg(test)]
+    pub(super) fn of(packets: &[Vec<u8>]) -> Self {
+        let mut train = Self::default();
+        for packet in packets {
+            let end = train.end + packet.len();
+            train.octets[train.end..end].copy_from_slice(packet);
+            train.packets.push((packet.len(), packet.len()));
+            train.end = end;
+        }
+        train
+    }
+
     /// How many packets are in it.
     pub(crate) fn len(&self) -> usize {
         self.packets.len()
@@ -104,5 +120,41 @@ impl Train {
         self.outlet = None;
         self.packets.clear();
         self.end = 0;
+    }
+}
+
+/// Whether a packet of `len` octets may leave behind others, of which `first` and `last` are the lengths: the kernel cuts at equal
+/// distances, so that a shorter one ends a train over UDP.
+fn may_follow(carrier: Carrier, first: usize, last: usize, len: usize) -> bool {
+    carrier != Carrier::Udp || last == first && len <= first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn over_udp_only_the_last_is_shorter() {
+        let udp = |first, last, len| may_follow(Carrier::Udp, first, last, len);
+        assert!(udp(1000, 1000, 1000) && udp(1000, 1000, 80));
+        assert!(!udp(1000, 1000, 1004), "a longer one");
+        assert!(
+            !udp(1000, 80, 80) && !udp(1000, 80, 1000),
+            "behind a shorter one"
+        );
+        assert!(
+            may_follow(Carrier::Esp, 1000, 80, 1004),
+            "a list of datagrams"
+        );
+    }
+
+    #[test]
+    fn packets_lie_one_behind_the_other_in_their_order() {
+        let train = Train::of(&[vec![1; 3], vec![2; 5], vec![3; 1]]);
+        let parts: Vec<_> = train
+            .ranges()
+            .map(|range| &train.contents()[range])
+            .collect();
+        assert_eq!(parts, [&[1; 3][..], &[2; 5], &[3; 1]]);
     }
 }

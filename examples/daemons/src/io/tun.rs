@@ -74,8 +74,11 @@ impl Tun {
                 })
                 .build_sync()
         };
-        let device = build(true)
+        let device = build(settings.offload)
             .or_else(|error| {
+                if !settings.offload {
+                    return Err(error);
+                }
                 let device = build(false)?;
                 info!(%error, "this kernel passes packets through the TUN one by one");
                 Ok(device)

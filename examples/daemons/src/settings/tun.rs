@@ -9,6 +9,7 @@ const TUN: Key = Key::new("tun", "[tun]");
 const NAME: Key = Key::new("name", "name = \"hub0\"");
 const ADDRESSES: Key = Key::new("addresses", "addresses = [\"10.61.3.26/24\"]");
 const MTU: Key = Key::new("mtu", "mtu = 1400");
+const OFFLOAD: Key = Key::new("offload", "offload = false");
 
 const DEFAULT_MTU: u16 = 1400;
 /// The smallest MTU of an IPv4 host, RFC 791, and the largest of common Ethernet.
@@ -28,6 +29,8 @@ pub struct TunSettings {
     pub addresses: Vec<IpNet>,
     /// Its MTU in octets.
     pub mtu: u16,
+    /// Whether packets go to and from the kernel many in one, as far as it can.
+    pub offload: bool,
 }
 
 /// Reads the table; everything in it has a default.
@@ -36,6 +39,7 @@ pub(super) fn read(root: &mut Section<'_>, default_name: &str) -> TunSettings {
         name: default_name.to_owned(),
         addresses: Vec::new(),
         mtu: DEFAULT_MTU,
+        offload: true,
     };
     let Some(mut section) = root.section(TUN) else {
         return tun;
@@ -70,6 +74,9 @@ pub(super) fn read(root: &mut Section<'_>, default_name: &str) -> TunSettings {
                 format!("write `mtu = {MIN_IPV6_MTU}` or more"),
             );
         }
+    }
+    if let Some(item) = section.optional(OFFLOAD) {
+        tun.offload = item.boolean().unwrap_or(true);
     }
     section.finish(super::home);
     tun
