@@ -28,15 +28,18 @@ enum Way {
     Narrow,
     /// In UDP, with a NAT.
     Nat,
+    /// In UDP, with a branch that passes packets one by one.
+    Single,
 }
 
-const CASES: [(&str, Way, &str); 6] = [
+const CASES: [(&str, Way, &str); 7] = [
     ("raw", Way::Raw, "aes128gcm16"),
     ("encapsulated", Way::Encapsulated, "aes128gcm16"),
     ("hmac", Way::Encapsulated, "aes128-sha1"),
     ("split", Way::Split, "aes128gcm16"),
     ("narrow", Way::Narrow, "aes128gcm16"),
     ("nat", Way::Nat, "aes256gcm16"),
+    ("single", Way::Single, "aes128gcm16"),
 ];
 
 /// `bulk/…`: our branch with our hub.
@@ -62,9 +65,10 @@ fn run(site: &Site, way: Way, esp: &'static str) -> Result<String> {
     match way {
         Way::Split => lab.split_on_the_wire()?,
         Way::Narrow => narrow(&lab)?,
-        Way::Raw | Way::Encapsulated | Way::Nat => {}
+        Way::Raw | Way::Encapsulated | Way::Nat | Way::Single => {}
     }
-    let ends = Ends::alike(Make::Ours, Make::Ours, &settings);
+    let mut ends = Ends::alike(Make::Ours, Make::Ours, &settings);
+    ends.branch.1.offload = way != Way::Single;
     let tunnel = Tunnel::up_in(lab, site, path, ends)?;
     let [pair, ..] = &PAIRS;
     let (branch, hub) = (tunnel.lab.end(Role::Branch), tunnel.lab.end(Role::Hub));

@@ -240,6 +240,7 @@ fn settings_file(
         sa_lifetime,
         dpd_delay,
         always_encapsulate,
+        offload,
         measured,
         metrics,
         absent_branches,
@@ -271,6 +272,7 @@ fn settings_file(
     let hook = hook.as_ref().map_or_else(String::new, |program| {
         format!("[hook]\ncommand = [\"{}\"]\n\n", program.display())
     });
+    let offload = if *offload { "" } else { "offload = false\n" };
     let pairs: String = PAIRS.iter().map(|pair| pair_table(pair, role)).collect();
     let absent: String = (0..*absent_branches).map(absent_branch).collect();
     format!(
@@ -287,6 +289,7 @@ fn settings_file(
          [tun]\n\
          name = \"pairs0\"\n\
          mtu = 1400\n\
+         {offload}\
          \n\
          {hook}{peer}{pairs}{absent}",
         ike_lifetime.as_secs(),

@@ -20,6 +20,8 @@ pub struct Settings {
     pub dpd_delay: Duration,
     /// UDP encapsulation even where no address is translated.
     pub always_encapsulate: bool,
+    /// Packets to and from the kernel many in one.
+    pub offload: bool,
     /// A short log and no key log, as on a machine at work.
     pub measured: bool,
     /// Counters to read, and the status page with them, where `measured`.
@@ -40,6 +42,7 @@ impl Settings {
             sa_lifetime: Duration::from_secs(3600),
             dpd_delay: Duration::from_secs(20),
             always_encapsulate: false,
+            offload: true,
             measured: false,
             metrics: true,
             absent_branches: 0,

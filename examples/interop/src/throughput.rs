@@ -51,6 +51,9 @@ pub struct Arguments {
     /// One round of one second and a small transfer: whether everything works.
     #[arg(long)]
     quick: bool,
+    /// TCP's congestion control in every network [default: what Linux does unless told otherwise, whatever this machine does].
+    #[arg(long, value_name = "NAME", default_value = "cubic")]
+    congestion: String,
     /// Where boringtun-cli is or is to be installed.
     #[arg(long, default_value = "/usr/local/bin")]
     tools: PathBuf,
@@ -67,12 +70,13 @@ struct Section {
     load: Load,
 }
 
-/// Octets of a sample's rounds, and how long each takes.
-#[derive(Clone, Copy, Debug)]
+/// How often and how long, and what TCP does.
+#[derive(Clone, Debug)]
 struct Effort {
     rounds: usize,
     length: Duration,
     transfer: u64,
+    congestion: String,
 }
 
 /// Measures and prints.
@@ -112,12 +116,14 @@ pub fn run(arguments: Arguments) -> Result<()> {
             rounds: 1,
             length: Duration::from_secs(1),
             transfer: QUICK_TRANSFER,
+            congestion: arguments.congestion,
         }
     } else {
         Effort {
             rounds: arguments.rounds.max(1),
             length: Duration::from_secs(arguments.seconds.max(1)),
             transfer: TRANSFER,
+            congestion: arguments.congestion,
         }
     };
     clock::heed_signals()?;
@@ -128,7 +134,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     for (number, section) in sections.iter().enumerate() {
         drops.add(
             &section
-                .measure(&logs, number * 100, &arguments.tools, effort)
+                .measure(&logs, number * 100, &arguments.tools, &effort)
                 .with_context(|| format!("{}; logs in {}", section.name, logs.display()))?,
         );
     }
@@ -258,7 +264,7 @@ impl Section {
         logs: &std::path::Path,
         first: usize,
         tools: &std::path::Path,
-        effort: Effort,
+        effort: &Effort,
     ) -> Result<Drops> {
         let mut contenders = Vec::new();
         for (number, kind) in self.kinds.iter().enumerate() {
@@ -270,6 +276,7 @@ impl Section {
             )?;
             let contender = Contender::start(kind, &site, self.load == Load::Forwarded, tools)
                 .with_context(|| kind.name())?;
+            contender.set_congestion_control(&effort.congestion)?;
             if !self.super_packets() {
                 contender.lab().split_on_the_wire()?;
             }
