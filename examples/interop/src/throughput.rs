@@ -51,7 +51,7 @@ pub struct Arguments {
     /// One round of one second and a small transfer: whether everything works.
     #[arg(long)]
     quick: bool,
-    /// TCP's congestion control in every network [default: what Linux does unless told otherwise, whatever this machine does].
+    /// TCP's congestion control between all contenders, whatever this machine is set to; the default is Linux's own.
     #[arg(long, value_name = "NAME", default_value = "cubic")]
     congestion: String,
     /// Where boringtun-cli is or is to be installed.
@@ -276,7 +276,6 @@ impl Section {
             )?;
             let contender = Contender::start(kind, &site, self.load == Load::Forwarded, tools)
                 .with_context(|| kind.name())?;
-            contender.set_congestion_control(&effort.congestion)?;
             if !self.super_packets() {
                 contender.lab().split_on_the_wire()?;
             }
@@ -286,7 +285,7 @@ impl Section {
             for (contender, samples) in &mut contenders {
                 let sample = self
                     .load
-                    .run(contender, effort.length, effort.transfer)
+                    .run(contender, effort)
                     .with_context(|| contender.name().to_owned())?;
                 samples.push(sample);
             }

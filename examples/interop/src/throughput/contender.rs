@@ -166,17 +166,6 @@ impl Contender {
         }
     }
 
-    /// TCP paces and backs off by its congestion control, which a machine may have changed: it is the same for everybody.
-    pub(super) fn set_congestion_control(&self, name: &str) -> Result<()> {
-        let setting = format!("net.ipv4.tcp_congestion_control={name}");
-        for role in [Role::Branch, Role::Hub] {
-            self.place(role)
-                .run(BRIEF, &["sysctl", "-q", "-w", &setting])?
-                .stdout()?;
-        }
-        Ok(())
-    }
-
     fn ping_once(&self) -> Result<()> {
         self.place(Role::Branch)
             .run(

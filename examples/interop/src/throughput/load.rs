@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::Effort;
 use super::contender::Contender;
 use super::wanted;
 use crate::clock;
@@ -48,20 +49,15 @@ pub(super) struct Sample {
 }
 
 impl Load {
-    pub(super) fn run(
-        self,
-        contender: &Contender,
-        length: Duration,
-        transfer: u64,
-    ) -> Result<Sample> {
+    pub(super) fn run(self, contender: &Contender, effort: &Effort) -> Result<Sample> {
         clock::pause(REST)?;
         let before = processor_seconds(&contender.ids())?;
         let (mut sample, octets) = match self {
-            Self::Tcp | Self::Forwarded => flow(contender, length, &[])?,
-            Self::BothWays => flow(contender, length, &["--bidir"])?,
-            Self::Udp { megabits } => udp(contender, length, megabits)?,
-            Self::Ping { flood } => (ping(contender, length, flood)?, 0.0),
-            Self::Transfer => send(contender, transfer)?,
+            Self::Tcp | Self::Forwarded => flow(contender, effort, &[])?,
+            Self::BothWays => flow(contender, effort, &["--bidir"])?,
+            Self::Udp { megabits } => udp(contender, effort.length, megabits)?,
+            Self::Ping { flood } => (ping(contender, effort, flood)?, 0.0),
+            Self::Transfer => send(contender, effort.transfer)?,
         };
         let used = processor_seconds(&contender.ids())? - before;
         if octets != 0.0 && !contender.ids().is_empty() {
@@ -112,8 +108,10 @@ fn number(end: &Value, sum: &str, field: &str) -> Option<f64> {
     end.get(sum)?.get(field)?.as_f64()
 }
 
-fn flow(contender: &Contender, length: Duration, options: &[&str]) -> Result<(Sample, f64)> {
-    let end = iperf(contender, length, options)?;
+fn flow(contender: &Contender, effort: &Effort, options: &[&str]) -> Result<(Sample, f64)> {
+    let mut argv = vec!["-C", &effort.congestion];
+    argv.extend(options);
+    let end = iperf(contender, effort.length, &argv)?;
     let sums = ["sum_received", "sum_received_bidir_reverse"];
     let total =
         |field: &str| -> f64 { sums.iter().filter_map(|sum| number(&end, sum, field)).sum() };
@@ -141,7 +139,8 @@ fn udp(contender: &Contender, length: Duration, megabits: u32) -> Result<(Sample
     Ok((sample, octets))
 }
 
-fn ping(contender: &Contender, length: Duration, flood: bool) -> Result<Sample> {
+fn ping(contender: &Contender, effort: &Effort, flood: bool) -> Result<Sample> {
+    let length = effort.length;
     let place = contender.place(Role::Branch);
     let seconds = (length.as_secs() + 2).to_string();
     let log = std::env::temp_dir().join(format!("throughput-flood-{}", std::process::id()));
@@ -154,6 +153,8 @@ fn ping(contender: &Contender, length: Duration, flood: bool) -> Result<Sample> 
             contender.source(),
             "-t",
             &seconds,
+            "-C",
+            &effort.congestion,
         ];
         let running = place.start("iperf3", &argv, &[], &log)?;
         clock::pause(Duration::from_secs(1))?;
