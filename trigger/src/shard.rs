@@ -4,7 +4,8 @@
 //! identity decides its shard, so that it finds its former state again whenever it connects. Everything
 //! after its first message names the shard itself: the first octet of responder cookies and of SPIs is
 //! the shard's number, as [`EndpointConfigBuilder::shard`](ike_core::config::EndpointConfigBuilder::shard)
-//! is told.
+//! is told. What names no shard (an unauthenticated notification under new cookies) goes to one of them;
+//! such a message is a hint at most, and a hint that misses is made up for by the next probe.
 
 use alloc::boxed::Box;
 use alloc::string::ToString as _;
