@@ -151,7 +151,7 @@ impl Stats {
     }
 
     /// Counts what another machine has counted as well.
-    pub(crate) fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         let Self {
             phase_one_succeeded,
             phase_one_failed,

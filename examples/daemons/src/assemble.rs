@@ -51,7 +51,7 @@ pub(crate) fn branch(
         peer(gateway, &settings.hub_identity, &settings.psk).remote_nat_port(settings.hub_nat_port);
     let mut timing = Timing::default();
     timing.failback_hold = settings.failback_hold;
-    let mut builder = BranchConfig::builder(endpoint(gateway, key_log)?, peer, crypto())
+    let mut builder = BranchConfig::builder(endpoint(gateway, key_log, None)?, peer, crypto())
         .ike_port(gateway.ike_port)
         .standby(settings.standby)
         .timing(timing);
@@ -67,13 +67,15 @@ pub(crate) fn branch(
     Ok(builder.build()?)
 }
 
-/// `own` are the addresses on which NTP may be answered.
+/// `own` are the addresses on which NTP may be answered; `shard` is for one hub of several.
 pub(crate) fn hub(
     settings: &HubSettings,
     own: impl Iterator<Item = IpAddr>,
     key_log: Option<&Arc<WiresharkKeyLog>>,
+    shard: Option<u8>,
 ) -> Result<HubConfig, AssembleError> {
-    let mut builder = HubConfig::builder(endpoint(&settings.gateway, key_log)?, crypto());
+    let endpoint = endpoint(&settings.gateway, key_log, shard)?;
+    let mut builder = HubConfig::builder(endpoint, crypto());
     if settings.serve_ntp {
         builder = builder.serve_ntp(own);
     }
@@ -97,8 +99,10 @@ pub(crate) fn member(
 fn endpoint(
     gateway: &GatewaySettings,
     key_log: Option<&Arc<WiresharkKeyLog>>,
+    shard: Option<u8>,
 ) -> Result<EndpointConfig, AssembleError> {
     let builder = EndpointConfig::builder(ike_provider())
+        .shard(shard)
         .ike_port(gateway.ike_port)
         .nat_port(gateway.nat_port);
     let builder = match key_log {

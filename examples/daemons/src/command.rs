@@ -197,7 +197,7 @@ fn check(role: Role, config: &Path) -> Result<(), CommandError> {
         Role::Hub => {
             let Accepted { settings, report } = HubSettings::load(config)?;
             show(&report);
-            assemble::hub(&settings, core::iter::empty(), None)?;
+            assemble::hub(&settings, core::iter::empty(), None, None)?;
             for branch in &settings.branches {
                 assemble::member(&settings.gateway, branch)?;
             }

@@ -3,6 +3,7 @@
 mod branch_role;
 mod hub_role;
 mod role;
+pub(crate) mod workers;
 
 use std::io;
 use std::os::fd::AsFd;
@@ -77,7 +78,7 @@ struct Daemon {
     outer: OuterSockets,
     /// Before the TUN, so that they are removed while it is there.
     routes: Routes,
-    tun: Tun,
+    tun: Arc<Tun>,
     service: Service,
     hook_runs: HookRuns,
     supervisor: Supervisor,
@@ -105,6 +106,7 @@ struct Ready {
     service: bool,
     signals: bool,
     links: bool,
+    workers: bool,
 }
 
 /// What both roles open before they become different.
@@ -112,7 +114,7 @@ struct Outside {
     key_log: Option<Arc<WiresharkKeyLog>>,
     outer: OuterSockets,
     routes: Routes,
-    tun: Tun,
+    tun: Arc<Tun>,
 }
 
 /// Runs a daemon until it is told to end.
@@ -159,7 +161,7 @@ impl Outside {
             );
         }
         let outer = OuterSockets::open(gateway)?;
-        let tun = Tun::open(&gateway.tun)?;
+        let tun = Arc::new(Tun::open(&gateway.tun)?);
         let routes = Routes::open(owner, routes, tun.index(), &gateway.tun.addresses)?;
         Ok(Self {
             key_log,
@@ -192,9 +194,10 @@ impl Daemon {
         })?;
         let now = clock::now();
         let mut timings = Timings::default();
-        timings.adopt(now, machine.pairs().iter().map(|pair| pair.id));
+        let names = Names::of(&machine);
+        timings.adopt(now, names.pairs());
         Ok(Self {
-            names: Names::of(&machine),
+            names,
             timings,
             role,
             machine,
@@ -266,6 +269,9 @@ impl Daemon {
             self.role.links().as_fd(),
             PollFlags::IN,
         ));
+        if let Some(workers) = self.machine.workers() {
+            fds.push(PollFd::new(workers, PollFlags::IN));
+        }
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
@@ -279,6 +285,7 @@ impl Daemon {
             service: next(),
             signals: next(),
             links: next(),
+            workers: next(),
         })
     }
 
@@ -309,21 +316,39 @@ impl Daemon {
         if ready.service {
             self.answer(now);
         }
+        if let Some(workers) = self.machine.workers() {
+            if ready.workers {
+                workers.heed();
+            }
+            if workers.has_failed() {
+                let error = io::Error::other("a worker has ended");
+                let remedy = "the log says why: report it, and do without `workers` until then";
+                return Err(SystemError::new("serve", error, remedy));
+            }
+        }
         let now = clock::now();
         if self.machine.poll_timeout().is_some_and(|due| due <= now) {
             self.machine.handle_timeout(now);
         }
         self.drain();
         self.supervisor.handle_timeout(now, || {
-            let pairs = self.machine.pairs();
-            let up = pairs.iter().filter(|pair| pair.state == PairState::Up);
-            format!("{} of {} pairs up", up.count(), pairs.len())
+            let (mut up, mut all) = (0, 0);
+            self.machine.each(|machine| {
+                let pairs = machine.pairs();
+                all += pairs.len();
+                up += pairs
+                    .iter()
+                    .filter(|pair| pair.state == PairState::Up)
+                    .count();
+            });
+            format!("{up} of {all} pairs up")
         });
         Ok(())
     }
 
     /// Sends what is to be sent and logs what has happened.
     fn drain(&mut self) {
+        self.machine.flush();
         while let Some(transmit) = self.machine.poll_transmit() {
             send(
                 &self.outer,
@@ -469,8 +494,7 @@ impl Daemon {
         // Facts about what has gone are told under its old name.
         self.drain();
         self.names = Names::of(&self.machine);
-        self.timings
-            .adopt(now, self.machine.pairs().iter().map(|pair| pair.id));
+        self.timings.adopt(now, self.names.pairs());
     }
 
     fn answer(&mut self, now: Instant) {
@@ -512,6 +536,9 @@ struct Outward<'d> {
 impl Outward<'_> {
     /// Puts packets into the train; it leaves when it is full, or does not take them.
     fn take(&mut self, outgoing: &Outgoing<'_>, packet: &mut [u8], sealed: &mut [u8]) {
+        if let Machine::Hubs(workers) = self.machine {
+            return workers.take_packets(outgoing);
+        }
         let Some(outlet) = self.machine.outlet(outgoing.octets()) else {
             return self.take_singly(outgoing, packet, sealed);
         };
@@ -578,22 +605,26 @@ fn take_snapshot(
     began: Instant,
     role: &RoleState,
     machine: &Machine,
-    drops: IoDrops,
+    mut drops: IoDrops,
     distributions: &Distributions,
     hook_runs: &HookRuns,
 ) -> Snapshot {
+    if let Some(workers) = machine.workers() {
+        drops.add(workers.drops());
+    }
+    let mut peers = Vec::new();
+    machine.each(|machine| {
+        let (members, pairs) = (machine.members_in_use(), machine.pairs());
+        let (members, pairs) = (members.into_iter(), pairs.into_iter());
+        peers.extend(snapshot::peers(now, role.shared_keys(), members, pairs));
+    });
     Snapshot {
         taken: clock::wall(),
         status: Status {
             role: role.role().name().to_owned(),
             identity: role.gateway().identity.to_string(),
             uptime_seconds: now.saturating_duration_since(began).as_secs_f64(),
-            peers: snapshot::peers(
-                now,
-                role.shared_keys(),
-                machine.members_in_use().into_iter(),
-                machine.pairs().into_iter(),
-            ),
+            peers,
         },
         negotiations: snapshot::negotiations(&machine.stats()),
         drops: snapshot::drops(&machine.stats(), &machine.ike_stats(), drops),

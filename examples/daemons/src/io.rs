@@ -24,6 +24,7 @@ pub use self::incoming::Incoming;
 pub use self::link_watch::{LinkWatch, PathChange};
 pub(crate) use self::outer::is_transient;
 pub use self::outer::{OuterSockets, ReceiveBuffers};
+pub(crate) use self::outgoing::Cut;
 pub use self::outgoing::Outgoing;
 pub use self::routes::Routes;
 pub use self::rtnetlink::Rtnetlink;

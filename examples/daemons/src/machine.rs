@@ -1,19 +1,24 @@
-//! The branch's machine or the hub's, as one thing to the loop.
+//! The branch's machine, the hub's, or those of several hubs, as one thing to the loop.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use esp_core::SealSlot;
+use ike_core::Identity;
 use ntp_core::NtpTimestamp;
 use trigger::{
-    Branch, Datagram, DatagramError, EncapsulateError, Encapsulated, Event, Hub, MemberStatus,
-    Outlet, PairStatus, Received, Stats, Transmit,
+    Branch, Datagram, DatagramError, EncapsulateError, Encapsulated, Event, Hub, MemberConfig,
+    MemberError, MemberStatus, Outlet, PairStatus, Received, Stats, Transmit,
 };
 
-/// Either machine; each call is the machine's own.
+use crate::daemon::workers::Workers;
+
+/// Any of them; each call is the machine's own.
 pub(crate) enum Machine {
     Branch(Box<Branch>),
     Hub(Box<Hub>),
+    /// Hubs in threads of their own, which send and write by themselves.
+    Hubs(Box<Workers>),
 }
 
 impl Machine {
@@ -26,6 +31,8 @@ impl Machine {
         match self {
             Self::Branch(branch) => branch.handle_batch(now, datagrams, each),
             Self::Hub(hub) => hub.handle_batch(now, datagrams, each),
+            // What comes of it, the worker sees to.
+            Self::Hubs(workers) => datagrams.for_each(|datagram| workers.take_datagram(&datagram)),
         }
     }
 
@@ -38,6 +45,7 @@ impl Machine {
         match self {
             Self::Branch(branch) => branch.encapsulate(now, packet, out),
             Self::Hub(hub) => hub.encapsulate(now, packet, out),
+            Self::Hubs(workers) => workers.encapsulate(packet),
         }
     }
 
@@ -45,6 +53,7 @@ impl Machine {
         match self {
             Self::Branch(branch) => branch.outlet(packet),
             Self::Hub(hub) => hub.outlet(packet),
+            Self::Hubs(_) => None,
         }
     }
 
@@ -57,6 +66,8 @@ impl Machine {
         match self {
             Self::Branch(branch) => branch.seal_batch(now, outlet, slots),
             Self::Hub(hub) => hub.seal_batch(now, outlet, slots),
+            // They give no outlets.
+            Self::Hubs(_) => Err(EncapsulateError::BufferTooShort),
         }
     }
 
@@ -64,6 +75,7 @@ impl Machine {
         match self {
             Self::Branch(branch) => branch.handle_wall_clock(now, wall),
             Self::Hub(hub) => hub.handle_wall_clock(now, wall),
+            Self::Hubs(workers) => workers.handle_wall_clock(now, wall),
         }
     }
 
@@ -71,6 +83,7 @@ impl Machine {
         match self {
             Self::Branch(branch) => branch.handle_timeout(now),
             Self::Hub(hub) => hub.handle_timeout(now),
+            Self::Hubs(_) => {}
         }
     }
 
@@ -78,6 +91,7 @@ impl Machine {
         match self {
             Self::Branch(branch) => branch.poll_transmit(),
             Self::Hub(hub) => hub.poll_transmit(),
+            Self::Hubs(_) => None,
         }
     }
 
@@ -85,6 +99,7 @@ impl Machine {
         match self {
             Self::Branch(branch) => branch.poll_event(),
             Self::Hub(hub) => hub.poll_event(),
+            Self::Hubs(workers) => workers.poll_event(),
         }
     }
 
@@ -92,6 +107,7 @@ impl Machine {
         match self {
             Self::Branch(branch) => branch.poll_timeout(),
             Self::Hub(hub) => hub.poll_timeout(),
+            Self::Hubs(_) => None,
         }
     }
 
@@ -99,6 +115,7 @@ impl Machine {
         match self {
             Self::Branch(branch) => branch.close(now),
             Self::Hub(hub) => hub.close(now),
+            Self::Hubs(workers) => workers.close(now),
         }
     }
 
@@ -106,6 +123,7 @@ impl Machine {
         match self {
             Self::Branch(branch) => branch.is_drained(),
             Self::Hub(hub) => hub.is_drained(),
+            Self::Hubs(workers) => workers.is_drained(),
         }
     }
 
@@ -114,6 +132,7 @@ impl Machine {
         match self {
             Self::Branch(branch) => branch.hubs().collect(),
             Self::Hub(hub) => hub.members().collect(),
+            Self::Hubs(_) => Vec::new(),
         }
     }
 
@@ -126,6 +145,7 @@ impl Machine {
                 core::iter::once(active).chain(others).collect()
             }
             Self::Hub(hub) => hub.members().collect(),
+            Self::Hubs(_) => Vec::new(),
         }
     }
 
@@ -133,20 +153,80 @@ impl Machine {
         match self {
             Self::Branch(branch) => branch.pairs().collect(),
             Self::Hub(hub) => hub.pairs().collect(),
+            Self::Hubs(_) => Vec::new(),
         }
     }
 
+    /// Its counters; those of several hubs together.
     pub(crate) fn stats(&self) -> Stats {
         match self {
             Self::Branch(branch) => branch.stats(),
             Self::Hub(hub) => *hub.stats(),
+            Self::Hubs(workers) => {
+                let mut total = Stats::default();
+                workers.each(|machine| total.add(&machine.stats()));
+                total
+            }
         }
     }
 
+    /// The same for those of IKE.
     pub(crate) fn ike_stats(&self) -> ike_core::Stats {
         match self {
             Self::Branch(branch) => branch.ike_stats(),
             Self::Hub(hub) => hub.ike_stats().clone(),
+            Self::Hubs(workers) => {
+                let mut total = ike_core::Stats::default();
+                workers.each(|machine| total.add(&machine.ike_stats()));
+                total
+            }
+        }
+    }
+
+    /// Shows the machine, or each of several hubs: whoever asks for members and pairs asks so.
+    pub(crate) fn each(&self, mut look: impl FnMut(&Self)) {
+        match self {
+            Self::Branch(_) | Self::Hub(_) => look(self),
+            Self::Hubs(workers) => workers.each(look),
+        }
+    }
+
+    /// Adds a branch to a hub.
+    pub(crate) fn add_member(&mut self, member: MemberConfig) -> Result<(), MemberError> {
+        match self {
+            Self::Branch(_) => Ok(()),
+            Self::Hub(hub) => hub.add_member(member).map(drop),
+            Self::Hubs(workers) => workers.add_member(member),
+        }
+    }
+
+    /// Removes a branch from a hub; whether there was one.
+    pub(crate) fn remove_member(&mut self, now: Instant, identity: &Identity) -> bool {
+        match self {
+            Self::Branch(_) => false,
+            Self::Hub(hub) => {
+                let member = hub.member(identity);
+                if let Some(member) = member {
+                    hub.remove_member(now, member);
+                }
+                member.is_some()
+            }
+            Self::Hubs(workers) => workers.remove_member(now, identity),
+        }
+    }
+
+    /// Hands over what has been gathered for several hubs.
+    pub(crate) fn flush(&mut self) {
+        if let Self::Hubs(workers) = self {
+            workers.flush();
+        }
+    }
+
+    /// Several hubs, if it is those.
+    pub(crate) fn workers(&self) -> Option<&Workers> {
+        match self {
+            Self::Branch(_) | Self::Hub(_) => None,
+            Self::Hubs(workers) => Some(workers),
         }
     }
 }

@@ -21,25 +21,24 @@ pub(crate) struct Names {
 impl Names {
     /// The names of everything that the machine has.
     pub(crate) fn of(machine: &Machine) -> Self {
-        let members: BTreeMap<_, _> = machine
-            .members()
-            .iter()
-            .map(|member| (member.id, member.identity.to_string()))
-            .collect();
-        let peer = |id| members.get(&id).cloned().unwrap_or_default();
-        let pairs = machine
-            .pairs()
-            .iter()
-            .map(|pair| {
-                let named = FactPair {
-                    name: pair.name.to_owned(),
-                    local: pair.local.to_string(),
-                    remote: pair.remote.to_string(),
-                };
-                (pair.id, (peer(pair.member), named))
-            })
-            .collect();
-        Self { members, pairs }
+        let mut names = Self::default();
+        machine.each(|machine| names.add(machine));
+        names
+    }
+
+    fn add(&mut self, machine: &Machine) {
+        for member in machine.members() {
+            self.members.insert(member.id, member.identity.to_string());
+        }
+        for pair in machine.pairs() {
+            let named = FactPair {
+                name: pair.name.to_owned(),
+                local: pair.local.to_string(),
+                remote: pair.remote.to_string(),
+            };
+            let peer = self.members.get(&pair.member).cloned().unwrap_or_default();
+            self.pairs.insert(pair.id, (peer, named));
+        }
     }
 
     /// What has happened, for other programs; not everything is of interest to them.
@@ -228,6 +227,11 @@ impl Names {
             }
             _ => {}
         }
+    }
+
+    /// Every pair.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = PairId> {
+        self.pairs.keys().copied()
     }
 
     /// The subnets of a pair, on this side and on the peer's.

@@ -185,7 +185,7 @@ fn home(name: &str) -> Option<&'static str> {
     match name {
         "identity" | "listen" | "ike_port" | "nat_port" | "encapsulation" | "ike" | "esp"
         | "ike_lifetime" | "sa_lifetime" | "dpd_delay" | "control" | "metrics"
-        | "allow_weak_psk" | "key_log" => Some(""),
+        | "allow_weak_psk" | "key_log" | "workers" => Some(""),
         "addresses" | "mtu" | "offload" => Some("`[tun]`"),
         "command" | "events" | "timeout" => Some("`[hook]`"),
         "serve" => Some("`[ntp]`"),

@@ -33,6 +33,17 @@ pub(crate) struct IoDrops {
     pub(crate) tun_send: u64,
     /// What the TUN gave and no packet could be made of.
     pub(crate) tun_receive: u64,
+    /// What a worker's backlog had no room for.
+    pub(crate) worker_backlog: u64,
+}
+
+impl IoDrops {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.outer_send += other.outer_send;
+        self.tun_send += other.tun_send;
+        self.tun_receive += other.tun_receive;
+        self.worker_backlog += other.worker_backlog;
+    }
 }
 
 /// `shared` counts, for identities whose pre-shared key others have too, all that have it.
@@ -84,6 +95,7 @@ pub(crate) fn drops(stats: &Stats, ike: &ike_core::Stats, io: IoDrops) -> Vec<(S
         ("outer_send", io.outer_send),
         ("tun_send", io.tun_send),
         ("tun_receive", io.tun_receive),
+        ("worker_backlog", io.worker_backlog),
     ];
     machine
         .chain(ike)

@@ -937,6 +937,20 @@ fn the_routes_are_checked() {
 }
 
 #[test]
+fn the_number_of_workers_is_checked() {
+    let workers = |text: &str| {
+        let text = changed(HUB, "dpd_delay", &format!("{text}\ndpd_delay"));
+        HubSettings::parse(file(), &text).map(|accepted| accepted.settings.workers.get())
+    };
+    assert_eq!(workers("").unwrap(), 1);
+    assert_eq!(workers("workers = 4").unwrap(), 4);
+    for wrong in ["workers = 0", "workers = 65", "workers = 256"] {
+        let report = workers(wrong).unwrap_err();
+        only_error(&report, 7, "workers", "not within 1 to 64", "workers = 2");
+    }
+}
+
+#[test]
 fn syntax_errors_have_their_line_and_are_all_found() {
     let report = hub_report("identity = hub\nlisten = [\"198.18.2.2\"\n");
     let lines: Vec<_> = report

@@ -6,7 +6,8 @@
 //!   branch3 10.61.13.1 ---+                +--- 198.18.3.2 hub2 10.0.2.1 ---+
 //! ```
 //!
-//! Both hubs answer the branches' probes at 10.61.3.26, an address that each of them has.
+//! Both hubs answer the branches' probes at 10.61.3.26, an address that each of them has. The second one shares its branches
+//! out among two threads.
 
 mod lab;
 
@@ -70,6 +71,7 @@ fn run(site: &Site) -> Result<String> {
     lab.alive()?;
 
     let second = fail_over(&mut lab, &readers, Hub::Second)?;
+    nothing_is_left(&mut lab, Hub::First)?;
     Ok(format!(
         "fail-over {first:.2} s, back {second:.2} s; {CALM:?} of calm between"
     ))
@@ -128,11 +130,29 @@ fn fail_over(lab: &mut Lab, readers: &[Stream], dies: Hub) -> Result<f64> {
         });
         took = took.max(answered.with_context(|| branch.name)? - killed);
     }
-    let left = lab.proved_routes(dies)?;
-    if !left.is_empty() {
-        bail!("the dead daemon has left routes: {left}");
+    let left = lab.routes_of(dies)?;
+    let refusing = left
+        .lines()
+        .filter(|line| line.starts_with("unreachable 10.61.1"))
+        .count();
+    if (refusing, left.lines().count()) != (BRANCHES.len(), BRANCHES.len()) {
+        bail!("the dead daemon has left other routes than those that refuse: {left}");
     }
     Ok(took)
+}
+
+/// A daemon that ends in good order takes everything with it.
+fn nothing_is_left(lab: &mut Lab, ends: Hub) -> Result<()> {
+    let before = lab.routes_of(ends)?;
+    if before.lines().count() != 3 * BRANCHES.len() {
+        bail!("three routes to each branch were expected: {before}");
+    }
+    lab.stop_hub(ends)?;
+    let left = lab.routes_of(ends)?;
+    if !left.is_empty() {
+        bail!("an orderly end has left routes: {left}");
+    }
+    Ok(())
 }
 
 /// The dead hub's machine itself reaches the branches through its neighbours, as BGP has told it.

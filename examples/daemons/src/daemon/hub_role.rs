@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use ike_core::Identity;
 use tracing::{info, warn};
-use trigger::{Hub, RollEntry};
+use trigger::{Hub, RollEntry, Shards};
 
 use super::role::{Reloaded, RoleState, warn_about_restart};
+use super::workers::Workers;
 use super::{Daemon, Outside, RunError, show};
 use crate::io::{LinkWatch, Routes};
 use crate::machine::Machine;
@@ -36,16 +38,14 @@ pub(super) fn start(config: &Path) -> Result<Daemon, RunError> {
     let links = LinkWatch::open(outside.tun.index())?;
     let (roll, entries) = Roll::open(&settings.roll)?;
     let own = ntp_addresses(&settings, &outside.routes.own_addresses());
-    let machine_config = assemble::hub(&settings, own.into_iter(), outside.key_log.as_ref())?;
-    let now = clock::now();
     info!(
         branches = settings.branches.len(),
         called = entries.len(),
         "hub begins"
     );
-    let mut hub = Hub::new(machine_config, entries, now, clock::ntp());
+    let mut machine = machine(&settings, &outside, &own, entries)?;
     for branch in &settings.branches {
-        hub.add_member(assemble::member(&settings.gateway, branch)?)?;
+        machine.add_member(assemble::member(&settings.gateway, branch)?)?;
     }
     let gateway = settings.gateway.clone();
     let role = HubRole {
@@ -57,10 +57,44 @@ pub(super) fn start(config: &Path) -> Result<Daemon, RunError> {
     };
     Ok(Daemon::new(
         RoleState::Hub(role),
-        Machine::Hub(Box::new(hub)),
+        machine,
         outside,
         &gateway,
     )?)
+}
+
+/// One hub, or as many as there are workers, each with its part of the roll.
+fn machine(
+    settings: &HubSettings,
+    outside: &Outside,
+    own: &[IpAddr],
+    mut entries: Vec<RollEntry>,
+) -> Result<Machine, RunError> {
+    let (now, wall) = (clock::now(), clock::ntp());
+    let config = |shard| {
+        let key_log = outside.key_log.as_ref();
+        assemble::hub(settings, own.iter().copied(), key_log, shard)
+    };
+    if settings.workers == NonZeroU8::MIN {
+        let hub = Hub::new(config(None)?, entries, now, wall);
+        return Ok(Machine::Hub(Box::new(hub)));
+    }
+    let nat_port = settings.gateway.nat_port;
+    let shards = Shards::new(settings.workers, nat_port);
+    let mut hubs = Vec::new();
+    for shard in shards.all() {
+        let (part, rest) = entries
+            .into_iter()
+            .partition(|entry| shards.of_identity(entry.identity()) == shard);
+        entries = rest;
+        hubs.push(Hub::new(config(Some(shard.number()))?, part, now, wall));
+    }
+    info!(
+        workers = settings.workers,
+        "branches are shared out among threads"
+    );
+    let workers = Workers::begin(nat_port, hubs, &outside.outer, &outside.tun)?;
+    Ok(Machine::Hubs(Box::new(workers)))
 }
 
 impl HubRole {
@@ -100,19 +134,17 @@ impl HubRole {
         routes: &mut Routes,
     ) -> Result<Reloaded, RunError> {
         let Accepted { settings, report } = HubSettings::load(&self.config)?;
-        let Machine::Hub(hub) = machine else {
-            return Ok(Reloaded {
-                report,
-                replacement: None,
-            });
-        };
         // Whatever can be refused is refused before anything is touched.
         for branch in &settings.branches {
             assemble::member(&self.settings.gateway, branch)?;
         }
         warn_about_restart(
-            (&self.settings.gateway, self.settings.routes),
-            (&settings.gateway, settings.routes),
+            (
+                &self.settings.gateway,
+                self.settings.routes,
+                self.settings.workers,
+            ),
+            (&settings.gateway, settings.routes, settings.workers),
         );
         let branches = settings.branches.clone();
         let old = by_identity(&self.settings.branches);
@@ -121,9 +153,8 @@ impl HubRole {
             .iter()
             .filter(|(identity, branch)| new.get(*identity) != Some(*branch))
         {
-            if let Some(member) = hub.member(identity) {
+            if machine.remove_member(now, identity) {
                 info!(peer = %identity, "branch removed or changed");
-                hub.remove_member(now, member);
             }
         }
         for (identity, branch) in new
@@ -131,7 +162,7 @@ impl HubRole {
             .filter(|(identity, branch)| old.get(*identity) != Some(*branch))
         {
             info!(peer = %identity, "branch added");
-            hub.add_member(assemble::member(&self.settings.gateway, branch)?)?;
+            machine.add_member(assemble::member(&self.settings.gateway, branch)?)?;
         }
         self.settings.branches = branches;
         self.shared_keys = shared_keys(&self.settings);

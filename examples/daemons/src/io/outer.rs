@@ -88,6 +88,14 @@ impl OuterSockets {
         Ok(Self { sockets })
     }
 
+    /// The same sockets for another thread, which sends through them.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        let sockets = self.sockets.iter().map(OuterSocket::try_clone);
+        Ok(Self {
+            sockets: sockets.collect::<io::Result<_>>()?,
+        })
+    }
+
     /// The sockets to wait for, in the order of their indices.
     pub fn fds(&self) -> impl ExactSizeIterator<Item = BorrowedFd<'_>> {
         self.sockets.iter().map(|outer| outer.socket.as_fd())
@@ -316,6 +324,17 @@ impl OuterSocket {
             // A kernel that knows no merging has nothing to switch off.
             let _ = setsockopt(&self.socket, UdpGroSegment, &false);
         }
+    }
+
+    fn try_clone(&self) -> io::Result<Self> {
+        let socket = self.socket.try_clone()?;
+        Ok(Self {
+            state: UdpSocketState::new(UdpSockRef::from(&socket))?,
+            socket,
+            carrier: self.carrier,
+            bound: self.bound,
+            cuts: self.cuts.clone(),
+        })
     }
 
     fn udp(bound: SocketAddr) -> io::Result<Self> {

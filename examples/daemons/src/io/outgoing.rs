@@ -16,8 +16,9 @@ pub struct Outgoing<'a> {
     cut: Option<Cut>,
 }
 
+/// How one long packet is to be cut into those that it stands for.
 #[derive(Clone, Copy, Debug)]
-struct Cut {
+pub(crate) struct Cut {
     transport: Transport,
     /// Where the transport header begins, and where it ends.
     start: usize,
@@ -60,6 +61,16 @@ impl<'a> Outgoing<'a> {
             octets,
             cut: Some(cut),
         })
+    }
+
+    /// The same as before, when its octets have been somewhere else.
+    pub(crate) fn again(octets: &'a [u8], cut: Option<Cut>) -> Self {
+        Self { octets, cut }
+    }
+
+    /// How it is cut, if it is more than one packet.
+    pub(crate) fn cut(&self) -> Option<Cut> {
+        self.cut
     }
 
     /// Everything as it was read: the headers in it are those of the flow.

@@ -1,5 +1,6 @@
 //! `hub.toml`.
 
+use core::num::NonZeroU8;
 use core::ops::Range;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,10 +16,14 @@ use super::{key, value};
 use crate::role::Role;
 
 const ROLL: Key = Key::new("roll", "roll = \"/var/lib/ike-hub.roll\"");
+const WORKERS: Key = Key::new("workers", "workers = 2");
 const NTP: Key = Key::new("ntp", "[ntp]");
 const SERVE: Key = Key::new("serve", "serve = true");
 const BRANCH: Key = Key::new("branch", "[[branch]]");
 const IDENTITY: Key = Key::new("identity", "identity = \"branch1\"");
+
+/// More threads than any machine has use for.
+const MAX_WORKERS: u8 = 64;
 
 /// The settings of a hub.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,6 +35,8 @@ pub struct HubSettings {
     pub roll: PathBuf,
     /// Whether the hub answers NTP on its private addresses.
     pub serve_ntp: bool,
+    /// How many threads share the branches.
+    pub workers: NonZeroU8,
     /// The routes to the branches' subnets.
     pub routes: RouteSettings,
     /// The branches.
@@ -68,6 +75,7 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<HubSetting
         }
     };
     let routes = routes::read(&mut root);
+    let workers = gateway::optional(&mut root, WORKERS, |item| item.integer(1..=MAX_WORKERS));
     let allow_weak = gateway
         .as_ref()
         .is_none_or(|gateway| gateway.allow_weak_psk);
@@ -93,6 +101,7 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<HubSetting
         gateway,
         roll,
         serve_ntp,
+        workers: workers.and_then(NonZeroU8::new).unwrap_or(NonZeroU8::MIN),
         routes,
         branches,
     })

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use rustix::process::Signal;
 
 use crate::clock;
 use crate::frr::Frr;
@@ -285,13 +286,33 @@ impl Lab {
             .stdout()
     }
 
-    /// The routes of a hub that others are told of.
+    /// All routes that are a hub's daemon's.
     ///
     /// # Errors
     ///
     /// When `ip` fails.
-    pub fn proved_routes(&self, hub: Hub) -> Result<String> {
-        self.gateway(hub).routes(&["proto", "180"])
+    pub fn routes_of(&self, hub: Hub) -> Result<String> {
+        let gateway = self.gateway(hub);
+        Ok(gateway.routes(&["proto", "178"])? + &gateway.routes(&["proto", "180"])?)
+    }
+
+    /// Ends a hub's daemon in good order.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end.
+    pub fn stop_hub(&mut self, hub: Hub) -> Result<()> {
+        let gateway = match hub {
+            Hub::First => &mut self.hubs[0],
+            Hub::Second => &mut self.hubs[1],
+        };
+        if let Some(mut daemon) = gateway.daemon.take() {
+            let status = daemon.end(Signal::TERM, BRIEF)?;
+            if !status.success() {
+                bail!("{} ended on SIGTERM with {status}", hub.name());
+            }
+        }
+        Ok(())
     }
 
     /// How a hub's machine reaches an address.
@@ -429,8 +450,13 @@ fn hub_settings(which: Hub, socket: &std::path::Path) -> String {
             )
         })
         .collect();
+    // Of the three names the first thread's hub has one, the other's two.
+    let workers = match which {
+        Hub::First => "",
+        Hub::Second => "workers = 2\n",
+    };
     format!(
-        "identity = \"hub\"\nlisten = [\"{}\"]\ncontrol = \"{}\"\n\n[tun]\nname = \"pairs0\"\n\n{branches}",
+        "identity = \"hub\"\nlisten = [\"{}\"]\ncontrol = \"{}\"\n{workers}\n[tun]\nname = \"pairs0\"\n\n{branches}",
         which.outer(),
         socket.display()
     )
