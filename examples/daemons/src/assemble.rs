@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use ike_core::crypto::rustcrypto::OsRandom;
 use ike_core::{EndpointConfig, EspProposal, Identity, IkeProposal, PeerConfig, PreSharedKey};
 use ipnet::IpNet;
 use thiserror::Error;
@@ -11,7 +12,9 @@ use trigger::{
 };
 
 use crate::key_log::WiresharkKeyLog;
-use crate::settings::{BranchEntry, BranchSettings, GatewaySettings, HubSettings, PairSettings};
+use crate::settings::{
+    BranchEntry, BranchSettings, GatewaySettings, HubSettings, KeySource, PairSettings,
+};
 
 /// Why settings that were accepted cannot be run.
 #[derive(Debug, Error)]
@@ -90,10 +93,11 @@ pub(crate) fn member(
     branch: &BranchEntry,
 ) -> Result<MemberConfig, AssembleError> {
     let pairs = branch.pairs.iter().map(pair).collect::<Result<_, _>>()?;
-    Ok(MemberConfig::new(
-        peer(gateway, &branch.identity, &branch.psk),
-        pairs,
-    )?)
+    let member = MemberConfig::new(peer(gateway, &branch.identity, &branch.psk), pairs)?;
+    Ok(match branch.psk {
+        KeySource::Read(_) => member,
+        KeySource::Command(_) => member.with_key_on_demand(),
+    })
 }
 
 fn endpoint(
@@ -115,9 +119,16 @@ fn endpoint(
 fn peer(
     gateway: &GatewaySettings,
     remote: &Identity,
-    psk: &PreSharedKey,
+    psk: &KeySource,
 ) -> ike_core::config::PeerConfigBuilder {
-    PeerConfig::builder(gateway.identity.clone(), remote.clone(), psk.clone())
+    let psk = match psk {
+        KeySource::Read(psk) => psk.clone(),
+        // Nobody knows this one: the right one is asked for.
+        KeySource::Command(_) => {
+            PreSharedKey::new(PreSharedKey::generate(&OsRandom::new()).as_bytes())
+        }
+    };
+    PeerConfig::builder(gateway.identity.clone(), remote.clone(), psk)
         .ike_proposals(gateway.ike.clone())
         .esp_proposals(gateway.esp.clone())
         .ike_lifetime(gateway.ike_lifetime)

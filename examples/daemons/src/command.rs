@@ -18,7 +18,7 @@ use crate::io::SystemError;
 use crate::logging::LogFormat;
 use crate::manual;
 use crate::role::Role;
-use crate::service;
+use crate::service::{self, Reloading};
 use crate::settings::{
     self, Accepted, BranchSettings, GatewaySettings, HubSettings, Report, SettingsError,
 };
@@ -51,9 +51,14 @@ enum Action {
         /// How lines of the log are written
         #[arg(long, value_enum, default_value_t)]
         log_format: LogFormat,
+        /// Take over from the daemon that runs, in less than a second; without one, just run
+        #[arg(long)]
+        takeover: bool,
     },
     /// Accept the settings file or explain every mistake in it
     Check(Config),
+    /// Have the running daemon read its settings again; what is wrong with them leaves it as it is
+    Reload(Config),
     /// Ask the running daemon for its peers and pairs
     Status {
         #[command(flatten)]
@@ -118,6 +123,9 @@ enum CommandError {
     System(#[from] SystemError),
     #[error(transparent)]
     UnknownPeer(#[from] diagnosis::UnknownPeer),
+    /// Has been shown.
+    #[error("the daemon has refused its settings and goes on with those it has")]
+    Refused,
     #[error("cannot print: {0}")]
     Print(#[from] io::Error),
 }
@@ -147,7 +155,8 @@ fn execute(role: Role, action: Action) -> Result<(), CommandError> {
         Action::Run {
             config: Config { config },
             log_format,
-        } => Ok(daemon::run(role, &config, log_format)?),
+            takeover,
+        } => Ok(daemon::run(role, &config, log_format, takeover)?),
         Action::Check(Config { config }) => check(role, &config),
         Action::Status {
             config: Config { config },
@@ -162,6 +171,7 @@ fn execute(role: Role, action: Action) -> Result<(), CommandError> {
                 None => status(&control, json),
             }
         }
+        Action::Reload(Config { config }) => reload(&settings::control_path(&config, role)?),
         Action::Events(Config { config }) => events(&settings::control_path(&config, role)?),
         Action::Psk => print(&format!("{}\n", PreSharedKey::generate(&OsRandom::new()))),
         Action::Man {
@@ -277,6 +287,23 @@ fn watch_status(control: &Path) -> Result<(), CommandError> {
 fn explain_peer(control: &Path, peer: &str) -> Result<(), CommandError> {
     let status = service::ask_status(control)?;
     print(&diagnosis::diagnose(&status, peer)?)
+}
+
+fn reload(control: &Path) -> Result<(), CommandError> {
+    // What is wrong goes where `check` says it.
+    let tell = |text: &str| {
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    };
+    match service::ask_reload(control)? {
+        Reloading::Applied { summary, findings } => {
+            tell(&findings);
+            print(&format!("{summary}\n"))
+        }
+        Reloading::Refused(reason) => {
+            tell(&format!("{}\n", reason.trim_end()));
+            Err(CommandError::Refused)
+        }
+    }
 }
 
 fn events(control: &Path) -> Result<(), CommandError> {

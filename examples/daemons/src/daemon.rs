@@ -2,24 +2,30 @@
 
 mod branch_role;
 mod hub_role;
+mod key_store;
+mod reload;
 mod role;
 pub(crate) mod workers;
 
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use ike_core::Encapsulation;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use thiserror::Error;
+use tokio::sync::oneshot;
 use tracing::{debug, info, trace, warn};
 use trigger::{Encapsulated, Event, MAX_OVERHEAD, PairState, Received};
 
-use self::role::{Reloaded, RoleState};
+use self::key_store::KeyStore;
+use self::reload::Reloader;
+use self::role::RoleState;
 pub use crate::assemble::AssembleError;
 use crate::command::show;
+use crate::handover::Handover;
 use crate::hook::{self, HookRuns};
 use crate::io::{
     OuterSockets, Outgoing, ReceiveBuffers, Routes, SystemError, Train, Tun, TunBuffer,
@@ -31,7 +37,7 @@ use crate::machine::Machine;
 use crate::names::Names;
 use crate::privileges;
 use crate::role::Role;
-use crate::service::Service;
+use crate::service::{Asked, Departure, Reloading, Service};
 use crate::settings::{GatewaySettings, Report, RouteSettings, SettingsError};
 use crate::signals::Signals;
 use crate::snapshot::{self, IoDrops, Snapshot};
@@ -83,6 +89,8 @@ struct Daemon {
     hook_runs: HookRuns,
     supervisor: Supervisor,
     signals: Signals,
+    reloader: Reloader,
+    keys: KeyStore,
     buffers: ReceiveBuffers,
     from_tun: TunBuffer,
     train: Train,
@@ -95,6 +103,8 @@ struct Daemon {
     last_snapshot: Option<(Instant, Arc<Snapshot>)>,
     /// When the goodbye is over at the latest, once it has begun.
     ends: Option<Instant>,
+    /// Whether a successor has everything.
+    departed: bool,
 }
 
 /// What may be read now.
@@ -115,6 +125,8 @@ struct Outside {
     outer: OuterSockets,
     routes: Routes,
     tun: Arc<Tun>,
+    /// What is left of what a predecessor hands over.
+    handover: Handover,
 }
 
 /// Runs a daemon until it is told to end.
@@ -122,12 +134,13 @@ struct Outside {
 /// # Errors
 ///
 /// [`RunError`] says what is wrong and what to do. Nothing is opened or changed before the
-/// whole settings file has been accepted.
-pub fn run(role: Role, config: &Path, log: LogFormat) -> Result<(), RunError> {
+/// whole settings file has been accepted. With `takeover` a daemon that runs hands over what it has; if it cannot, or
+/// if something else is in the way, it goes on.
+pub fn run(role: Role, config: &Path, log: LogFormat, takeover: bool) -> Result<(), RunError> {
     logging::begin(log);
     match role {
-        Role::Hub => hub_role::start(config),
-        Role::Branch => branch_role::start(config),
+        Role::Hub => hub_role::start(config, takeover),
+        Role::Branch => branch_role::start(config, takeover),
     }?
     .serve()?;
     info!("ended");
@@ -139,7 +152,13 @@ impl Outside {
         gateway: &GatewaySettings,
         routes: RouteSettings,
         owner: Role,
+        takeover: bool,
     ) -> Result<Self, SystemError> {
+        let mut handover = if takeover {
+            Handover::ask(&gateway.control)?
+        } else {
+            Handover::default()
+        };
         let key_log = match &gateway.key_log {
             Some(directory) => {
                 warn!(directory = %directory.display(), "writing every key: who reads them can read all traffic");
@@ -160,14 +179,15 @@ impl Outside {
                 "ESP goes right above IP where no NAT is found; `encapsulation = \"always\"` takes a fifth of the CPU time between two of these daemons"
             );
         }
-        let outer = OuterSockets::open(gateway)?;
-        let tun = Arc::new(Tun::open(&gateway.tun)?);
+        let outer = OuterSockets::open(gateway, &mut handover)?;
+        let tun = Arc::new(Tun::open(&gateway.tun, &mut handover)?);
         let routes = Routes::open(owner, routes, tun.index(), &gateway.tun.addresses)?;
         Ok(Self {
             key_log,
             outer,
             tun,
             routes,
+            handover,
         })
     }
 }
@@ -177,13 +197,14 @@ impl Daemon {
     fn new(
         role: RoleState,
         machine: Machine,
-        outside: Outside,
+        mut outside: Outside,
         gateway: &GatewaySettings,
+        config: &Path,
     ) -> Result<Self, SystemError> {
         let signals = Signals::catch().map_err(|error| {
             SystemError::new("catch signals", error, "check the system's limits")
         })?;
-        let service = Service::begin(&gateway.control, gateway.metrics)?;
+        let service = Service::begin(&gateway.control, gateway.metrics, &mut outside.handover)?;
         let hook_runs = match &gateway.hook {
             Some(settings) => hook::begin(settings, role.role(), service.listen())?,
             None => HookRuns::default(),
@@ -196,9 +217,11 @@ impl Daemon {
         let mut timings = Timings::default();
         let names = Names::of(&machine);
         timings.adopt(now, names.pairs());
-        Ok(Self {
+        let mut daemon = Self {
             names,
             timings,
+            reloader: Reloader::new(role.role(), config, service.wake()),
+            keys: KeyStore::new(service.wake()),
             role,
             machine,
             outer: outside.outer,
@@ -218,7 +241,39 @@ impl Daemon {
             wall_clock_told: now,
             last_snapshot: None,
             ends: None,
-        })
+            departed: false,
+        };
+        if outside.handover.is_from_predecessor() {
+            let roll = outside.handover.depart()?;
+            let (machine, routes) = (&mut daemon.machine, &mut daemon.routes);
+            daemon.role.succeed(clock::now(), machine, routes, roll);
+        }
+        Ok(daemon)
+    }
+
+    /// What a successor needs to go on from here.
+    fn estate(&self) -> io::Result<Handover> {
+        let mut pieces = self.outer.pieces()?;
+        pieces.push(self.tun.piece()?);
+        pieces.extend(self.service.pieces()?);
+        Ok(Handover::of(pieces))
+    }
+
+    /// Leaves everything to a successor, if it has got what it needs.
+    fn depart(&mut self, waiting: oneshot::Sender<Departure>) {
+        let (gone, written) = mpsc::channel();
+        let roll = self.role.roll();
+        if waiting.send(Departure { roll, gone }).is_err() {
+            return;
+        }
+        if written.recv_timeout(GOODBYE).unwrap_or(false) {
+            info!("a successor goes on from here");
+            self.routes.leave();
+            self.service.leave();
+            self.departed = true;
+        } else {
+            warn!("a successor has failed to take over: going on");
+        }
     }
 
     fn serve(mut self) -> Result<(), SystemError> {
@@ -232,6 +287,9 @@ impl Daemon {
             })?;
             let now = clock::now();
             self.turn(now, &ready)?;
+            if self.departed {
+                return Ok(());
+            }
             if self
                 .ends
                 .is_some_and(|ends| ends <= now || self.machine.is_drained())
@@ -366,6 +424,9 @@ impl Daemon {
             if let Event::RollChanged { entry } = &event {
                 self.role.store(entry);
             }
+            if let Event::KeyWanted { member, .. } = event {
+                self.role.look_for_key(member, &self.machine, &self.keys);
+            }
             if let Event::HubChanged { address } = event {
                 self.role.use_hub(address.ip());
             }
@@ -461,7 +522,8 @@ impl Daemon {
     fn heed_signals(&mut self, now: Instant) {
         let asked = self.signals.asked();
         if asked.reload {
-            Supervisor::reloading(|| self.reload(now));
+            Supervisor::reloading();
+            self.reloader.ask(None);
         }
         if asked.end && self.ends.is_none() {
             info!("ending");
@@ -471,30 +533,46 @@ impl Daemon {
         }
     }
 
-    fn reload(&mut self, now: Instant) {
-        match self.role.reload(now, &mut self.machine, &mut self.routes) {
-            Ok(Reloaded {
-                report,
-                replacement,
-            }) => {
-                log_report(&report);
-                if let Some(machine) = replacement {
+    /// Uses settings that have been read again, unless they are refused.
+    fn reload(&mut self, now: Instant, read: reload::Read) {
+        let reloading = match read.fresh.and_then(|(fresh, report)| {
+            log_report(&report);
+            let routes = &mut self.routes;
+            let applied = self.role.apply(now, &mut self.machine, routes, fresh)?;
+            Ok((applied, report))
+        }) {
+            Ok((applied, report)) => {
+                if let Some(machine) = applied.replacement {
                     self.machine.close(now);
                     self.drain();
                     self.machine = machine;
                     self.role.begin(now, &mut self.machine);
                 }
+                info!("settings read again: {}", applied.summary);
+                Reloading::Applied {
+                    summary: applied.summary,
+                    findings: report.render(false),
+                }
             }
             Err(RunError::Settings(SettingsError::Refused(report))) => {
                 log_report(&report);
                 warn!("settings refused: everything stays as it is");
+                Reloading::Refused(report.render(false))
             }
-            Err(error) => warn!(%error, "settings not applied in full"),
-        }
+            Err(error) => {
+                warn!(%error, "settings not applied");
+                Reloading::Refused(format!("error: {error}"))
+            }
+        };
         // Facts about what has gone are told under its old name.
         self.drain();
         self.names = Names::of(&self.machine);
         self.timings.adopt(now, self.names.pairs());
+        Supervisor::reloaded();
+        for waiting in read.waiting {
+            // Whoever has gone meanwhile needs no answer.
+            let _ = waiting.send(reloading.clone());
+        }
     }
 
     fn answer(&mut self, now: Instant) {
@@ -503,7 +581,7 @@ impl Daemon {
             .take()
             .filter(|(at, _)| now < *at + SNAPSHOT_LIFETIME);
         let mut latest = fresh;
-        self.service.answer(|| {
+        let others = self.service.answer(|| {
             let (_, snapshot) = latest.get_or_insert_with(|| {
                 (
                     now,
@@ -521,6 +599,27 @@ impl Daemon {
             Arc::clone(snapshot)
         });
         self.last_snapshot = latest;
+        for asked in others {
+            match asked {
+                Asked::Reload(waiting) => self.reloader.ask(Some(waiting)),
+                Asked::Takeover(waiting) => match self.estate() {
+                    Ok(estate) => {
+                        info!("a successor prepares to take over");
+                        // Whoever has gone meanwhile needs nothing.
+                        let _ = waiting.send(estate);
+                    }
+                    Err(error) => warn!(%error, "cannot hand over"),
+                },
+                Asked::Depart(waiting) => self.depart(waiting),
+                Asked::Snapshot(_) => {}
+            }
+        }
+        if let Some(read) = self.reloader.read() {
+            self.reload(now, read);
+        }
+        for found in self.keys.found() {
+            self.role.key_found(now, &mut self.machine, found);
+        }
     }
 }
 

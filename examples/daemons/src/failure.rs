@@ -23,6 +23,9 @@ pub(crate) fn remedy(failure: &Failure) -> Option<&'static str> {
     match failure {
         Failure::PhaseOne(error) => phase_one(error),
         Failure::QuickMode(error) => quick_mode(error),
+        Failure::NoKey => {
+            Some("look into this hub's log: it says there why `psk_command` gave no key")
+        }
         Failure::Sa(_) => Some("leave this algorithm out of `esp`: it cannot be run here"),
         _ => None,
     }

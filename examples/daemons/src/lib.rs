@@ -11,8 +11,10 @@ pub mod daemon;
 pub mod diagnosis;
 mod fact;
 mod failure;
+pub mod handover;
 mod hook;
 pub mod io;
+pub mod key_command;
 pub mod key_log;
 pub mod logging;
 mod machine;
@@ -21,7 +23,7 @@ mod metrics;
 mod names;
 mod privileges;
 pub mod role;
-mod roll;
+pub mod roll;
 pub mod service;
 pub mod settings;
 mod signals;
@@ -29,6 +31,7 @@ mod snapshot;
 pub mod status;
 mod supervisor;
 mod timings;
+mod wake;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]

@@ -1,14 +1,14 @@
 //! The branch's machine, the hub's, or those of several hubs, as one thing to the loop.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use esp_core::SealSlot;
-use ike_core::Identity;
+use ike_core::{Identity, PreSharedKey};
 use ntp_core::NtpTimestamp;
 use trigger::{
     Branch, Datagram, DatagramError, EncapsulateError, Encapsulated, Event, Hub, MemberConfig,
-    MemberError, MemberStatus, Outlet, PairStatus, Received, Stats, Transmit,
+    MemberError, MemberId, MemberStatus, Outlet, PairStatus, Received, RollEntry, Stats, Transmit,
 };
 
 use crate::daemon::workers::Workers;
@@ -197,6 +197,62 @@ impl Machine {
             Self::Branch(_) => Ok(()),
             Self::Hub(hub) => hub.add_member(member).map(drop),
             Self::Hubs(workers) => workers.add_member(member),
+        }
+    }
+
+    /// Gives a hub's branch other settings, or adds it.
+    pub(crate) fn update_member(
+        &mut self,
+        now: Instant,
+        member: MemberConfig,
+    ) -> Result<(), MemberError> {
+        match self {
+            Self::Branch(_) => Ok(()),
+            Self::Hub(hub) => hub.update_member(now, member).map(drop),
+            Self::Hubs(workers) => workers.update_member(now, member),
+        }
+    }
+
+    /// Who a hub's branch is.
+    pub(crate) fn identity(&self, member: MemberId) -> Option<Identity> {
+        let mut identity = None;
+        self.each(|machine| {
+            if let Self::Hub(hub) = machine {
+                identity = identity.take().or_else(|| hub.identity(member).cloned());
+            }
+        });
+        identity
+    }
+
+    /// Answers a hub's question for a branch's key; without one, in the negative.
+    pub(crate) fn answer_key(
+        &mut self,
+        now: Instant,
+        identity: &Identity,
+        key: Option<PreSharedKey>,
+        lifetime: Duration,
+    ) {
+        match self {
+            Self::Branch(_) => {}
+            Self::Hub(hub) => {
+                let Some(member) = hub.member(identity) else {
+                    return;
+                };
+                match key {
+                    Some(key) => hub.provide_key(now, member, key, Some(lifetime)),
+                    None => hub.refuse_key(now, member),
+                }
+            }
+            Self::Hubs(workers) => workers.answer_key(now, identity, key, lifetime),
+        }
+    }
+
+    /// Calls branches that a predecessor had.
+    pub(crate) fn call(&mut self, now: Instant, roll: Vec<RollEntry>) {
+        match self {
+            Self::Branch(_) => {}
+            Self::Hub(hub) => hub.call(now, roll),
+            Self::Hubs(workers) => workers.call(now, roll),
         }
     }
 

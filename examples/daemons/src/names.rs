@@ -151,7 +151,7 @@ impl Names {
                 let failure = failure::words(failure);
                 warn!(peer, pair, address, failure, remedy, "negotiation failed");
             }
-            Event::RollChanged { .. } | _ => {}
+            Event::RollChanged { .. } | Event::KeyWanted { .. } | _ => {}
         }
     }
 

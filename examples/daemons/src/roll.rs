@@ -28,8 +28,9 @@ pub(crate) struct Roll {
     written: usize,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
-struct Line {
+/// One branch, as it is stored.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Line {
     identity: String,
     local: SocketAddr,
     remote: SocketAddr,
@@ -39,14 +40,7 @@ struct Line {
 impl Roll {
     /// Opens the file, and gives what an earlier run has left in it.
     pub(crate) fn open(path: &Path) -> Result<(Self, Vec<RollEntry>), SystemError> {
-        let refused = |error| {
-            let action = format!("keep the roll in {}", path.display());
-            SystemError::new(
-                action,
-                error,
-                "set `roll` to a file whose directory exists and can be written",
-            )
-        };
+        let refused = |error| refused(path, error);
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -70,6 +64,32 @@ impl Roll {
             },
             entries,
         ))
+    }
+
+    /// Sees that the file can be written, and leaves what is in it to the daemon that has it open.
+    pub(crate) fn prepare(path: &Path) -> Result<Self, SystemError> {
+        let file = open_fresh(path).map_err(|error| refused(path, error))?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            written: 0,
+            lines: BTreeMap::new(),
+        })
+    }
+
+    /// Begins with what a predecessor knows.
+    pub(crate) fn inherit(&mut self, lines: Vec<Line>) -> Vec<RollEntry> {
+        let named = lines.into_iter().map(|line| (line.identity.clone(), line));
+        self.lines = named.collect();
+        if let Err(error) = self.tidy() {
+            warn!(%error, path = %self.path.display(), "cannot store the roll");
+        }
+        self.lines.values().filter_map(Line::entry).collect()
+    }
+
+    /// Everything in it.
+    pub(crate) fn lines(&self) -> Vec<Line> {
+        self.lines.values().cloned().collect()
     }
 
     /// Takes a change.
@@ -103,22 +123,37 @@ impl Roll {
     }
 }
 
-/// Writes the whole roll beside the old one and puts it in its place.
-fn write_anew(path: &Path, lines: &BTreeMap<String, Line>) -> io::Result<File> {
-    let fresh = path.with_extension("roll-new");
+fn refused(path: &Path, error: io::Error) -> SystemError {
+    SystemError::new(
+        format!("keep the roll in {}", path.display()),
+        error,
+        "set `roll` to a file whose directory exists and can be written",
+    )
+}
+
+fn fresh(path: &Path) -> PathBuf {
+    path.with_extension("roll-new")
+}
+
+fn open_fresh(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    let mut file = options
+    options
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(&fresh)?;
+        .open(fresh(path))
+}
+
+/// Writes the whole roll beside the old one and puts it in its place.
+fn write_anew(path: &Path, lines: &BTreeMap<String, Line>) -> io::Result<File> {
+    let mut file = open_fresh(path)?;
     let mut octets = Vec::new();
     for line in lines.values() {
         octets.extend(line.json()?);
     }
     file.write_all(&octets)?;
-    std::fs::rename(&fresh, path)?;
+    std::fs::rename(fresh(path), path)?;
     Ok(file)
 }
 

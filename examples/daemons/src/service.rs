@@ -12,59 +12,111 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::{broadcast, oneshot};
 use tracing::warn;
 
-pub use self::control::{Answer, Request, ask_status, follow_events};
+pub use self::control::{Answer, Reloading, Request, ask_reload, ask_status, follow_events};
+use crate::clock;
 use crate::fact::Fact;
+use crate::handover::{Handover, Piece};
 use crate::io::SystemError;
 use crate::privileges;
+use crate::roll::Line;
 use crate::snapshot::Snapshot;
+use crate::wake::Wake;
 
 /// Facts that a slow listener may be behind before it loses some.
 const FACT_BACKLOG: usize = 1024;
 
-type Asked = oneshot::Sender<Arc<Snapshot>>;
+/// How long the main loop may be busy before who asks is told what was known a moment ago.
+const BUSY: Duration = Duration::from_millis(20);
+/// What was known is told for this long.
+const STALE: Duration = Duration::from_secs(2);
+
+/// The latest snapshot and when it was taken.
+type Latest = Arc<Mutex<Option<(Instant, Arc<Snapshot>)>>>;
+
+/// What somebody wants of the main loop, and where the answer goes.
+pub(crate) enum Asked {
+    /// What there is to know.
+    Snapshot(oneshot::Sender<Arc<Snapshot>>),
+    /// That the settings are read again.
+    Reload(oneshot::Sender<Reloading>),
+    /// What a successor needs.
+    Takeover(oneshot::Sender<Handover>),
+    /// That the daemon stops, as a successor has everything.
+    Depart(oneshot::Sender<Departure>),
+}
+
+/// The last words of a daemon that a successor replaces.
+pub(crate) struct Departure {
+    /// What it knows of its branches.
+    pub(crate) roll: Vec<Line>,
+    /// Told whether the successor has got it.
+    pub(crate) gone: mpsc::Sender<bool>,
+}
 
 /// What the main loop holds: who waits for a snapshot, and who wants to hear what happens.
 pub(crate) struct Service {
     asked: mpsc::Receiver<Asked>,
+    latest: Latest,
     facts: broadcast::Sender<Arc<Fact>>,
-    wake: Arc<OwnedFd>,
+    wake: Wake,
     control: PathBuf,
+    /// For a successor: the listening sockets.
+    listeners: Vec<(Piece, OwnedFd)>,
+    /// Whether the control socket is a successor's.
+    left: bool,
 }
 
 /// What the second thread holds.
 #[derive(Clone)]
 struct Ask {
     asked: mpsc::Sender<Asked>,
+    latest: Latest,
     facts: broadcast::Sender<Arc<Fact>>,
-    wake: Arc<OwnedFd>,
+    wake: Wake,
 }
 
 impl Service {
     /// Opens the control socket and, if asked for, the port of metrics and page, and begins to serve.
-    pub(crate) fn begin(control: &Path, metrics: Option<SocketAddr>) -> Result<Self, SystemError> {
-        let page = metrics.map(page::bind).transpose()?;
-        let listener = control::bind(control)?;
+    pub(crate) fn begin(
+        control: &Path,
+        metrics: Option<SocketAddr>,
+        handover: &mut Handover,
+    ) -> Result<Self, SystemError> {
+        let page = metrics
+            .map(|address| page::bind(address, handover))
+            .transpose()?;
+        let listener = control::bind(control, handover)?;
         let failed = |error: io::Error| {
             SystemError::new("begin to serve status", error, "check the system's limits")
         };
-        let wake = Arc::new(
-            eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)
-                .map_err(|errno| failed(errno.into()))?,
-        );
+        let mut listeners = vec![(
+            Piece::Control {
+                path: control.to_owned(),
+            },
+            listener.as_fd().try_clone_to_owned().map_err(failed)?,
+        )];
+        if let Some((address, page)) = metrics.zip(page.as_ref()) {
+            let fd = page.as_fd().try_clone_to_owned().map_err(failed)?;
+            listeners.push((Piece::Metrics { address }, fd));
+        }
+        let wake = Wake::new().map_err(failed)?;
         let (sender, asked) = mpsc::channel();
         let (facts, _) = broadcast::channel(FACT_BACKLOG);
+        let latest = Latest::default();
         let ask = Ask {
             asked: sender,
+            latest: Arc::clone(&latest),
             facts: facts.clone(),
-            wake: Arc::clone(&wake),
+            wake: wake.clone(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -89,9 +141,12 @@ impl Service {
             .map_err(failed)?;
         Ok(Self {
             asked,
+            latest,
             facts,
             wake,
             control: control.to_owned(),
+            listeners,
+            left: false,
         })
     }
 
@@ -100,20 +155,44 @@ impl Service {
         self.facts.subscribe()
     }
 
-    /// Gives everybody who waits the snapshot that `take` makes; it is called only if someone does.
-    pub(crate) fn answer(&self, take: impl FnOnce() -> Arc<Snapshot>) {
-        let mut count = [0; 8];
-        // The counter is all the same; reading it makes the descriptor quiet.
-        let _ = rustix::io::read(&self.wake, &mut count);
-        let waiting: Vec<_> = self.asked.try_iter().collect();
-        if waiting.is_empty() {
-            return;
+    /// Gives everybody who waits the snapshot that `take` makes; it is called only if someone does. Returns
+    /// what else is wanted.
+    pub(crate) fn answer(&self, take: impl FnOnce() -> Arc<Snapshot>) -> Vec<Asked> {
+        self.wake.quiet();
+        let (mut waiting, mut others) = (Vec::new(), Vec::new());
+        for asked in self.asked.try_iter() {
+            match asked {
+                Asked::Snapshot(sender) => waiting.push(sender),
+                other => others.push(other),
+            }
         }
-        let snapshot = take();
-        for asked in waiting {
-            // Whoever has gone meanwhile needs no answer.
-            let _ = asked.send(Arc::clone(&snapshot));
+        if !waiting.is_empty() {
+            let snapshot = take();
+            *lock(&self.latest) = Some((clock::now(), Arc::clone(&snapshot)));
+            for sender in waiting {
+                // Whoever has gone meanwhile needs no answer.
+                let _ = sender.send(Arc::clone(&snapshot));
+            }
         }
+        others
+    }
+
+    /// What a successor is handed.
+    pub(crate) fn pieces(&self) -> io::Result<Vec<(Piece, OwnedFd)>> {
+        let listeners = self.listeners.iter();
+        listeners
+            .map(|(piece, fd)| Ok((piece.clone(), fd.try_clone()?)))
+            .collect()
+    }
+
+    /// Leaves the control socket to a successor.
+    pub(crate) fn leave(&mut self) {
+        self.left = true;
+    }
+
+    /// Wakes the main loop for what other threads have for it.
+    pub(crate) fn wake(&self) -> Wake {
+        self.wake.clone()
     }
 
     /// Tells everybody who listens what has happened; `make` is called only if someone does.
@@ -135,18 +214,49 @@ impl AsFd for Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // Somebody else may have removed it.
-        let _ = fs::remove_file(&self.control);
+        if !self.left {
+            // Somebody else may have removed it.
+            let _ = fs::remove_file(&self.control);
+        }
     }
 }
 
 impl Ask {
+    /// What there is to know now; where the main loop is busy, a moment ago.
     async fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        let mut fresh = pin!(self.ask(Asked::Snapshot));
+        if let Ok(fresh) = tokio::time::timeout(BUSY, &mut fresh).await {
+            return fresh;
+        }
+        let latest = lock(&self.latest).clone();
+        match latest {
+            Some((at, snapshot)) if clock::now() < at + STALE => Some(snapshot),
+            _ => fresh.await,
+        }
+    }
+
+    async fn reload(&self) -> Option<Reloading> {
+        self.ask(Asked::Reload).await
+    }
+
+    async fn takeover(&self) -> Option<Handover> {
+        self.ask(Asked::Takeover).await
+    }
+
+    async fn depart(&self) -> Option<Departure> {
+        self.ask(Asked::Depart).await
+    }
+
+    async fn ask<T>(&self, asked: impl FnOnce(oneshot::Sender<T>) -> Asked) -> Option<T> {
         let (sender, answer) = oneshot::channel();
-        self.asked.send(sender).ok()?;
-        rustix::io::write(&self.wake, &1_u64.to_ne_bytes()).ok()?;
+        self.asked.send(asked(sender)).ok()?;
+        self.wake.up();
         answer.await.ok()
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -194,7 +304,7 @@ mod tests {
     #[test]
     fn status_comes_over_the_control_socket_as_json_lines() {
         let path = path("status");
-        let service = Service::begin(&path, None).unwrap();
+        let service = Service::begin(&path, None, &mut Handover::default()).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         let asking = {
             let path = path.clone();
@@ -208,9 +318,34 @@ mod tests {
     }
 
     #[test]
+    fn a_main_loop_that_is_busy_keeps_nobody_waiting_who_was_answered_a_moment_ago() {
+        let path = path("busy");
+        let service = Service::begin(&path, None, &mut Handover::default()).unwrap();
+        let ask = || {
+            let path = path.clone();
+            thread::spawn(move || ask_status(&path).unwrap())
+        };
+        let first = ask();
+        answer_until(&service, || first.is_finished());
+        let age = |change: fn(&mut Instant)| {
+            if let Some((at, _)) = lock(&service.latest).as_mut() {
+                change(at);
+            }
+        };
+        age(|at| *at += Duration::from_secs(3600));
+        // Nobody answers any more; the test would hang if anybody waited for it.
+        assert_eq!(ask().join().unwrap().identity, "hub");
+        age(|at| *at -= Duration::from_secs(3600) + STALE);
+        let late = ask();
+        thread::sleep(4 * BUSY);
+        assert!(!late.is_finished(), "what is older is not told");
+        answer_until(&service, || late.is_finished());
+    }
+
+    #[test]
     fn nonsense_is_answered_and_the_next_request_too() {
         let path = path("nonsense");
-        let service = Service::begin(&path, None).unwrap();
+        let service = Service::begin(&path, None, &mut Handover::default()).unwrap();
         let mut stream = UnixStream::connect(&path).unwrap();
         stream
             .write_all(b"{\"command\":\"dance\"}\n{\"command\":\"status\"}\n")
@@ -236,20 +371,28 @@ mod tests {
     #[test]
     fn a_running_daemon_is_not_replaced_and_a_dead_one_is() {
         let path = path("twice");
-        let service = Service::begin(&path, None).unwrap();
-        let error = Service::begin(&path, None).err().unwrap().to_string();
+        let service = Service::begin(&path, None, &mut Handover::default()).unwrap();
+        let error = Service::begin(&path, None, &mut Handover::default())
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.contains("runs already"), "{error}");
         drop(service);
         // What a killed daemon leaves: a socket that nobody listens to.
         drop(UnixListener::bind(path.with_extension("dead")).unwrap());
-        assert!(Service::begin(&path.with_extension("dead"), None).is_ok());
+        assert!(
+            Service::begin(&path.with_extension("dead"), None, &mut Handover::default()).is_ok()
+        );
     }
 
     #[test]
     fn a_file_in_the_way_is_left_alone() {
         let path = path("file");
         fs::write(&path, "precious").unwrap();
-        let error = Service::begin(&path, None).err().unwrap().to_string();
+        let error = Service::begin(&path, None, &mut Handover::default())
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.contains("set `control`"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
         fs::remove_file(path).unwrap();
@@ -262,7 +405,7 @@ mod tests {
             .unwrap()
             .local_addr()
             .unwrap();
-        let service = Service::begin(&path, Some(port)).unwrap();
+        let service = Service::begin(&path, Some(port), &mut Handover::default()).unwrap();
         let reading = thread::spawn(move || {
             let mut stream = TcpStream::connect(port).unwrap();
             stream
@@ -322,7 +465,7 @@ mod tests {
     #[test]
     fn events_come_over_the_control_socket_until_the_client_goes() {
         let path = path("events");
-        let service = Service::begin(&path, None).unwrap();
+        let service = Service::begin(&path, None, &mut Handover::default()).unwrap();
         let mut events = follow_events(&path).unwrap();
         let fact = || Fact {
             at: 1.5,

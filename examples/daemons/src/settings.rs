@@ -7,6 +7,7 @@ mod diagnostic;
 mod gateway;
 mod hook;
 mod hub;
+mod include;
 mod key;
 mod pair;
 mod routes;
@@ -16,6 +17,7 @@ mod value;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use thiserror::Error;
 use toml::de::DeTable;
@@ -25,13 +27,21 @@ pub use self::diagnostic::{Diagnostic, Report, Severity};
 pub use self::gateway::GatewaySettings;
 pub use self::hook::HookSettings;
 pub use self::hub::{BranchEntry, HubSettings};
+pub use self::key::KeySource;
 pub use self::pair::{PairSettings, TriggerSettings};
 pub use self::routes::{RouteSettings, RouteWhen};
 pub use self::tun::TunSettings;
 
+pub(crate) use self::key::{MAX_KEY_LEN, is_strong, without_newline};
+
 use self::diagnostic::Findings;
-use self::section::Section;
+use self::section::{Home, Section};
+use crate::key_command::KeyCommandError;
 use crate::role::Role;
+
+/// What is said of a key that a program has printed and that can be guessed.
+pub(crate) const WEAK_KEY: &str =
+    "a weak pre-shared key; take one that `hub psk` prints, or set `allow_weak_psk = true`";
 
 /// Settings that may be used, and what a person should know about them.
 #[derive(Clone, Debug)]
@@ -58,6 +68,12 @@ pub enum SettingsError {
     /// It holds mistakes.
     #[error("{}", first_error(.0))]
     Refused(Report),
+    /// The program that prints the key did not.
+    #[error("psk_command: {0}; run it by hand to see what it says")]
+    NoKey(#[from] KeyCommandError),
+    /// What it printed is too easy to guess.
+    #[error("psk_command: {WEAK_KEY}")]
+    WeakKey,
 }
 
 impl HubSettings {
@@ -137,27 +153,26 @@ fn directory_of(path: &Path) -> &Path {
 
 fn parse<T>(path: &Path, text: &str, read: Read<T>) -> Result<Accepted<T>, Report> {
     let findings = Findings::new(path, text);
-    let (table, syntax_errors) = DeTable::parse_recoverable(text);
-    for error in &syntax_errors {
-        let key = "syntax";
-        let remedy = syntax_remedy(error.message());
-        findings.error(
-            key,
-            error.span().unwrap_or_default(),
-            error.message(),
-            remedy,
-        );
-    }
-    if !syntax_errors.is_empty() {
-        return Err(findings.into_report());
-    }
     let directory = directory_of(path);
-    let settings = read(Section::root(&findings, table.get_ref()), directory);
-    let report = findings.into_report();
+    let settings = with_root(&findings, |root| read(root, directory)).flatten();
+    let report = findings.report();
     match settings {
         Some(settings) if !report.has_errors() => Ok(Accepted { settings, report }),
         Some(_) | None => Err(report),
     }
+}
+
+/// Reads the file's top level, unless the file is no TOML.
+fn with_root<T>(findings: &Rc<Findings>, read: impl FnOnce(Section<'_>) -> T) -> Option<T> {
+    let (table, syntax_errors) = DeTable::parse_recoverable(findings.text());
+    for error in &syntax_errors {
+        let span = error.span().unwrap_or_default();
+        let remedy = syntax_remedy(error.message());
+        findings.error("syntax", span, error.message(), remedy);
+    }
+    syntax_errors
+        .is_empty()
+        .then(|| read(Section::root(findings, table.get_ref())))
 }
 
 fn unreadable_remedy(error: &io::Error) -> &'static str {
@@ -180,20 +195,24 @@ fn syntax_remedy(message: &str) -> &'static str {
     }
 }
 
-/// Where a key that is unknown in one place belongs; an empty text is the top of the file.
-fn home(name: &str) -> Option<&'static str> {
-    match name {
+/// Where a key that is unknown in one place belongs.
+fn home(name: &str) -> Option<Home> {
+    Some(match name {
         "identity" | "listen" | "ike_port" | "nat_port" | "encapsulation" | "ike" | "esp"
         | "ike_lifetime" | "sa_lifetime" | "dpd_delay" | "control" | "metrics"
-        | "allow_weak_psk" | "key_log" | "workers" => Some(""),
-        "addresses" | "mtu" | "offload" => Some("`[tun]`"),
-        "command" | "events" | "timeout" => Some("`[hook]`"),
-        "serve" => Some("`[ntp]`"),
-        "install" | "metric" | "table" | "when" => Some("`[routes]`"),
-        "local" | "remote" | "trigger" => Some("`[[pair]]` or `[[branch.pair]]`"),
-        "psk" | "psk_file" => Some("the peer it belongs to"),
-        _ => None,
-    }
+        | "allow_weak_psk" | "key_log" | "include" | "roll" | "psk_lifetime" | "workers" => {
+            Home::Top
+        }
+        "addresses" | "mtu" | "offload" => Home::Table("`[tun]`"),
+        "command" | "events" | "timeout" => Home::Table("`[hook]`"),
+        "serve" => Home::Table("`[ntp]`"),
+        "install" | "metric" | "table" | "when" => Home::Table("`[routes]`"),
+        "local" | "remote" | "trigger" => Home::Table("`[[pair]]` or `[[branch.pair]]`"),
+        "psk" | "psk_file" | "psk_credential" | "psk_command" => {
+            Home::Table("the peer it belongs to")
+        }
+        _ => return None,
+    })
 }
 
 fn first_error(report: &Report) -> String {

@@ -38,13 +38,16 @@ impl Supervisor {
         }
     }
 
-    /// Settings are being read again while `reload` runs.
-    pub(crate) fn reloading(reload: impl FnOnce()) {
+    /// Settings are being read again, until [`reloaded`](Self::reloaded).
+    pub(crate) fn reloading() {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => tell(&[NotifyState::Reloading, now]),
             Err(_) => tell(&[NotifyState::Reloading]),
         }
-        reload();
+    }
+
+    /// They have been read, whatever has come of it.
+    pub(crate) fn reloaded() {
         tell(&[NotifyState::Ready]);
     }
 

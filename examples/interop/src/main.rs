@@ -15,6 +15,7 @@ mod handshakes;
 mod lab;
 mod matrix;
 mod namespace;
+mod operate;
 mod operation;
 mod ours;
 mod page;
@@ -28,6 +29,7 @@ mod several_hubs;
 mod site;
 mod stream;
 mod strongswan;
+mod swarm;
 mod throughput;
 mod tshark;
 mod tunnel;
@@ -69,6 +71,16 @@ enum Command {
     Initiate(handshakes::Plan),
     /// Follows a document to the letter, on copies of this machine.
     Follow(follow::Arguments),
+    /// Measures how soon a hub answers its operator while thousands of branches come at once.
+    Control {
+        #[command(flatten)]
+        places: Places,
+        #[command(flatten)]
+        swarm: swarm::Arguments,
+    },
+    /// Plays those branches.
+    #[command(hide = true)]
+    Swarm(swarm::Arguments),
     /// One end of a transfer that is compared by checksum.
     #[command(subcommand, hide = true)]
     Stream(stream::StreamCommand),
@@ -93,6 +105,8 @@ impl Selection {
         cases.extend(recovery::cases());
         cases.extend(page::cases());
         cases.extend(operation::cases());
+        cases.extend(operate::cases());
+        cases.extend(swarm::cases());
         cases.extend(matrix::cases());
         cases.retain(|case| {
             self.filters.is_empty()
@@ -175,6 +189,8 @@ fn main() -> ExitCode {
         Command::Handshakes(arguments) => handshakes::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Initiate(plan) => plan.carry_out().map(|()| ExitCode::SUCCESS),
         Command::Follow(arguments) => follow::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Control { places, swarm } => control(&places, swarm),
+        Command::Swarm(arguments) => swarm::play(arguments).map(|()| ExitCode::SUCCESS),
         Command::Stream(stream) => stream.run().map(|()| ExitCode::SUCCESS),
         Command::List(selection) => {
             for case in selection.cases() {
@@ -223,6 +239,12 @@ fn run(arguments: RunArguments) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn control(places: &Places, arguments: swarm::Arguments) -> Result<ExitCode> {
+    clock::heed_signals()?;
+    swarm::control(&places.logs(), &places.binaries()?, arguments)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn recovery(arguments: &RecoveryArguments) -> Result<ExitCode> {

@@ -99,6 +99,73 @@ impl Daemon {
         self.running.alive()
     }
 
+    /// Its settings file.
+    pub fn configuration(&self) -> &Path {
+        &self.configuration
+    }
+
+    /// Has it read its settings file again; how that ended.
+    ///
+    /// # Errors
+    ///
+    /// When the command cannot be run.
+    pub fn reload(&self) -> Result<process::Finished> {
+        let config = self.configuration.to_string_lossy();
+        let executable = self.executable.to_string_lossy();
+        process::run(BRIEF, &[&executable, "reload", "--config", &config])
+    }
+
+    /// Runs a successor with this settings file, which must not get as far as taking over; what it says.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end by itself, or ends well.
+    pub fn fail_to_take_over(&self, lab: &Lab, configuration: &Path) -> Result<String> {
+        let finished = lab.end(self.role).run(
+            BRIEF,
+            &[
+                &self.executable.to_string_lossy(),
+                "run",
+                "--takeover",
+                "--config",
+                &configuration.to_string_lossy(),
+            ],
+        )?;
+        match finished.stdout() {
+            Ok(_) => bail!("a successor that cannot run ended well"),
+            Err(error) => Ok(error.to_string()),
+        }
+    }
+
+    /// Puts a successor in its place.
+    ///
+    /// # Errors
+    ///
+    /// When it does not take over, or its predecessor does not end well.
+    pub fn take_over(&mut self, lab: &Lab) -> Result<()> {
+        let successor = lab.end(self.role).start(
+            &format!("our {}", self.role.label()),
+            &[
+                &self.executable.to_string_lossy(),
+                "run",
+                "--takeover",
+                "--config",
+                &self.configuration.to_string_lossy(),
+            ],
+            &[("RUST_LOG", self.level), ("NO_COLOR", "1")],
+            &self.log,
+        )?;
+        let mut predecessor = core::mem::replace(&mut self.running, successor);
+        let status = predecessor.ended(BRIEF)?;
+        if !status.success() {
+            bail!(
+                "the predecessor of our {} ended with {status}",
+                self.role.label()
+            );
+        }
+        self.running.alive()
+    }
+
     fn await_socket(&mut self) -> Result<()> {
         clock::within(
             BRIEF,

@@ -84,8 +84,23 @@ impl Stream {
     ///
     /// When `ping` cannot be started.
     pub fn start(lab: &Lab, from: Role, pair: &Pair, directory: &Path) -> Result<Self> {
+        Self::start_every(STREAM_INTERVAL, lab, from, pair, directory)
+    }
+
+    /// The same with another time between two packets.
+    ///
+    /// # Errors
+    ///
+    /// When `ping` cannot be started.
+    pub fn start_every(
+        interval: Duration,
+        lab: &Lab,
+        from: Role,
+        pair: &Pair,
+        directory: &Path,
+    ) -> Result<Self> {
         let name = format!("ping-{}-{}", from.label(), pair.name);
-        Self::between(lab.end(from), name, ends(pair, from), directory)
+        Self::every(interval, lab.end(from), name, ends(pair, from), directory)
     }
 
     /// Starts to ping from an address of a namespace to another address.
@@ -96,10 +111,20 @@ impl Stream {
     pub fn between(
         namespace: &Namespace,
         name: String,
+        ends: (&str, &str),
+        directory: &Path,
+    ) -> Result<Self> {
+        Self::every(STREAM_INTERVAL, namespace, name, ends, directory)
+    }
+
+    fn every(
+        interval: Duration,
+        namespace: &Namespace,
+        name: String,
         (source, target): (&str, &str),
         directory: &Path,
     ) -> Result<Self> {
-        let interval = format!("{:.3}", STREAM_INTERVAL.as_secs_f64());
+        let interval = format!("{:.3}", interval.as_secs_f64());
         let running = namespace.start(
             &name,
             &[
@@ -153,6 +178,23 @@ impl Stream {
         Ok(gaps(&self.running.log()?, from, to))
     }
 
+    /// The longest time between two answers that came after `unix_seconds`, the first of them counted from there.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be read, or nothing came.
+    pub fn longest_gap_after(&self, unix_seconds: f64) -> Result<f64> {
+        let log = self.running.log()?;
+        let times = answers(&log).map(|answer| answer.at);
+        let mut last = unix_seconds;
+        let mut longest = None;
+        for at in times.filter(|at| unix_seconds < *at) {
+            longest = Some(longest.unwrap_or(0.0_f64).max(at - last));
+            last = at;
+        }
+        longest.with_context(|| format!("{}: no answer", self.name))
+    }
+
     /// Stops and counts.
     ///
     /// # Errors
@@ -201,12 +243,14 @@ pub struct Tally {
 
 /// One line of `ping -D`.
 #[derive(Debug, PartialEq)]
-struct Answer {
-    at: f64,
+pub struct Answer {
+    /// In seconds since 1970.
+    pub at: f64,
     sequence: u64,
 }
 
-fn answers(log: &str) -> impl Iterator<Item = Answer> {
+/// The answers in what `ping -D` has printed.
+pub fn answers(log: &str) -> impl Iterator<Item = Answer> {
     log.lines().filter_map(|line| {
         let (at, rest) = line.strip_prefix('[')?.split_once(']')?;
         if !rest.contains("bytes from") {

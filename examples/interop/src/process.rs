@@ -181,6 +181,26 @@ impl Running {
         })
     }
 
+    /// How it has ended, if it has.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub fn has_ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Errors
+    ///
+    /// When it has not ended after `limit`.
+    pub fn ended(&mut self, limit: Duration) -> Result<ExitStatus> {
+        clock::within(limit, &format!("the end of {}", self.name), || {
+            Ok(self.child.try_wait()?)
+        })
+    }
+
     /// Kills it, as a power failure would.
     ///
     /// # Errors

@@ -1,20 +1,20 @@
 //! The branch's part: its link to the hub.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 use trigger::Branch;
 
-use super::role::{Reloaded, RoleState, warn_about_restart};
+use super::role::{Applied, RoleState, note_about_restart};
 use super::{Daemon, Outside, RunError, show};
-use crate::io::{LinkWatch, PathChange, Routes};
+use crate::io::{LinkWatch, PathChange, Routes, SystemError};
 use crate::key_log::WiresharkKeyLog;
 use crate::machine::Machine;
 use crate::role::Role;
-use crate::settings::{Accepted, BranchSettings, GatewaySettings, RouteSettings};
+use crate::settings::{Accepted, BranchSettings, GatewaySettings, KeySource, RouteSettings};
 use crate::{assemble, clock};
 
 /// How often the link is looked at although nothing was announced: announcements can be lost.
@@ -22,7 +22,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What only a branch has.
 pub(super) struct BranchRole {
-    config: PathBuf,
     settings: BranchSettings,
     links: LinkWatch,
     key_log: Option<Arc<WiresharkKeyLog>>,
@@ -35,11 +34,15 @@ pub(super) struct BranchRole {
 }
 
 /// Opens everything a branch needs.
-pub(super) fn start(config: &Path) -> Result<Daemon, RunError> {
+pub(super) fn start(config: &Path, takeover: bool) -> Result<Daemon, RunError> {
     let Accepted { settings, report } = BranchSettings::load(config)?;
     show(&report);
-    let mut outside = Outside::open(&settings.gateway, RouteSettings::always(), Role::Branch)?;
-    outside.routes.follow(settings.pairs.iter())?;
+    let settings = settings.with_key()?;
+    let routes = RouteSettings::always();
+    let mut outside = Outside::open(&settings.gateway, routes, Role::Branch, takeover)?;
+    if !outside.handover.is_from_predecessor() {
+        outside.routes.follow(settings.pairs.iter())?;
+    }
     let links = LinkWatch::open(outside.tun.index())?;
     let machine_config = Arc::new(assemble::branch(&settings, outside.key_log.as_ref())?);
     let now = clock::now();
@@ -53,7 +56,6 @@ pub(super) fn start(config: &Path) -> Result<Daemon, RunError> {
     let gateway = settings.gateway.clone();
     let key_log = outside.key_log.clone();
     let role = BranchRole {
-        config: config.to_owned(),
         settings,
         links,
         key_log,
@@ -66,6 +68,7 @@ pub(super) fn start(config: &Path) -> Result<Daemon, RunError> {
         Machine::Branch(Box::new(branch)),
         outside,
         &gateway,
+        config,
     )?)
 }
 
@@ -76,6 +79,10 @@ impl BranchRole {
 
     pub(super) fn links(&self) -> &LinkWatch {
         &self.links
+    }
+
+    pub(super) fn follow_routes(&self, routes: &mut Routes) -> Result<(), SystemError> {
+        routes.follow(self.settings.pairs.iter())
     }
 
     pub(super) fn begin(&mut self, now: Instant, machine: &mut Machine) {
@@ -108,40 +115,58 @@ impl BranchRole {
         self.look_up(now, machine);
     }
 
-    /// A running branch cannot be given or deprived of pairs: with other settings it begins anew, and
-    /// is back within a second.
-    pub(super) fn reload(
+    /// A running branch can be given another key, but no other pairs or hubs: with those it begins anew,
+    /// and is back within a second.
+    pub(super) fn apply(
         &mut self,
         now: Instant,
+        machine: &mut Machine,
         routes: &mut Routes,
-    ) -> Result<Reloaded, RunError> {
-        let Accepted { settings, report } = BranchSettings::load(&self.config)?;
-        warn_about_restart(&self.settings.gateway, &settings.gateway);
+        settings: BranchSettings,
+    ) -> Result<Applied, RunError> {
+        let note = note_about_restart(&self.settings.gateway, &settings.gateway);
         let settings = BranchSettings {
             gateway: self.settings.gateway.clone(),
             ..settings
         };
+        let applied = |what: &str, replacement| {
+            let summary = format!("{what}{note}");
+            Ok(Applied {
+                summary,
+                replacement,
+            })
+        };
         if settings == self.settings {
-            return Ok(Reloaded {
-                report,
-                replacement: None,
-            });
+            return applied("nothing has changed", None);
+        }
+        let same_but_key = BranchSettings {
+            psk: self.settings.psk.clone(),
+            ..settings.clone()
+        };
+        if same_but_key == self.settings
+            && let (KeySource::Read(key), Machine::Branch(branch)) = (&settings.psk, machine)
+        {
+            branch.use_key(now, key.clone());
+            self.settings = settings;
+            return applied(
+                "another pre-shared key: it counts from the next negotiation on",
+                None,
+            );
         }
         let config = Arc::new(assemble::branch(&settings, self.key_log.as_ref())?);
+        if let Err(error) = routes.follow(settings.pairs.iter()) {
+            routes.follow(self.settings.pairs.iter())?;
+            return Err(error.into());
+        }
         self.hub = first_hub(&settings);
-        routes.follow(settings.pairs.iter())?;
-        info!(
-            hubs = settings.hubs.len(),
-            pairs = settings.pairs.len(),
-            "branch begins anew"
-        );
         self.settings = settings;
         self.links.forget();
         let machine = Machine::Branch(Box::new(Branch::new(config, now, clock::ntp())));
-        Ok(Reloaded {
-            report,
-            replacement: Some(machine),
-        })
+        let pairs = self.settings.pairs.len();
+        applied(
+            &format!("the branch begins anew, with {pairs} pairs"),
+            Some(machine),
+        )
     }
 
     fn look_up(&mut self, now: Instant, machine: &mut Machine) {

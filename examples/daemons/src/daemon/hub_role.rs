@@ -3,26 +3,29 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::num::NonZeroU8;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use ike_core::Identity;
 use tracing::{info, warn};
-use trigger::{Hub, RollEntry, Shards};
+use trigger::{Hub, MemberConfig, MemberError, MemberId, RollEntry, Shards};
 
-use super::role::{Reloaded, RoleState, warn_about_restart};
+use super::key_store::{Found, KeyStore};
+use super::role::{Applied, RoleState, note_about_restart};
 use super::workers::Workers;
 use super::{Daemon, Outside, RunError, show};
-use crate::io::{LinkWatch, Routes};
+use crate::io::{LinkWatch, Routes, SystemError};
 use crate::machine::Machine;
 use crate::role::Role;
-use crate::roll::Roll;
-use crate::settings::{Accepted, BranchEntry, GatewaySettings, HubSettings, PairSettings};
+use crate::roll::{Line, Roll};
+use crate::settings::{
+    Accepted, BranchEntry, GatewaySettings, HubSettings, KeySource, PairSettings, WEAK_KEY,
+    is_strong,
+};
 use crate::{assemble, clock};
 
 /// What only a hub has.
 pub(super) struct HubRole {
-    config: PathBuf,
     settings: HubSettings,
     links: LinkWatch,
     roll: Roll,
@@ -30,13 +33,18 @@ pub(super) struct HubRole {
 }
 
 /// Opens everything a hub needs.
-pub(super) fn start(config: &Path) -> Result<Daemon, RunError> {
+pub(super) fn start(config: &Path, takeover: bool) -> Result<Daemon, RunError> {
     let Accepted { settings, report } = HubSettings::load(config)?;
     show(&report);
-    let mut outside = Outside::open(&settings.gateway, settings.routes, Role::Hub)?;
-    outside.routes.follow(pairs(&settings))?;
+    let mut outside = Outside::open(&settings.gateway, settings.routes, Role::Hub, takeover)?;
     let links = LinkWatch::open(outside.tun.index())?;
-    let (roll, entries) = Roll::open(&settings.roll)?;
+    // What belongs to a predecessor is touched only when it has departed.
+    let (roll, entries) = if outside.handover.is_from_predecessor() {
+        (Roll::prepare(&settings.roll)?, Vec::new())
+    } else {
+        outside.routes.follow(pairs(&settings))?;
+        Roll::open(&settings.roll)?
+    };
     let own = ntp_addresses(&settings, &outside.routes.own_addresses());
     info!(
         branches = settings.branches.len(),
@@ -49,7 +57,6 @@ pub(super) fn start(config: &Path) -> Result<Daemon, RunError> {
     }
     let gateway = settings.gateway.clone();
     let role = HubRole {
-        config: config.to_owned(),
         shared_keys: shared_keys(&settings),
         settings,
         links,
@@ -60,6 +67,7 @@ pub(super) fn start(config: &Path) -> Result<Daemon, RunError> {
         machine,
         outside,
         &gateway,
+        config,
     )?)
 }
 
@@ -114,6 +122,24 @@ impl HubRole {
         self.roll.store(entry);
     }
 
+    pub(super) fn roll(&self) -> Vec<Line> {
+        self.roll.lines()
+    }
+
+    /// The branches that a predecessor had are called at once.
+    pub(super) fn succeed(
+        &mut self,
+        now: Instant,
+        machine: &mut Machine,
+        routes: &mut Routes,
+        roll: Vec<Line>,
+    ) -> Result<(), SystemError> {
+        let entries = self.roll.inherit(roll);
+        info!(called = entries.len(), "took over from a predecessor");
+        machine.call(now, entries);
+        routes.follow(pairs(&self.settings))
+    }
+
     /// Every branch has been told goodbye.
     pub(super) fn end(&mut self) {
         self.roll.clear();
@@ -127,18 +153,15 @@ impl HubRole {
         }
     }
 
-    pub(super) fn reload(
+    /// Branches that the settings leave as they are notice nothing.
+    pub(super) fn apply(
         &mut self,
         now: Instant,
         machine: &mut Machine,
         routes: &mut Routes,
-    ) -> Result<Reloaded, RunError> {
-        let Accepted { settings, report } = HubSettings::load(&self.config)?;
-        // Whatever can be refused is refused before anything is touched.
-        for branch in &settings.branches {
-            assemble::member(&self.settings.gateway, branch)?;
-        }
-        warn_about_restart(
+        settings: HubSettings,
+    ) -> Result<Applied, RunError> {
+        let note = note_about_restart(
             (
                 &self.settings.gateway,
                 self.settings.routes,
@@ -146,32 +169,98 @@ impl HubRole {
             ),
             (&settings.gateway, settings.routes, settings.workers),
         );
-        let branches = settings.branches.clone();
         let old = by_identity(&self.settings.branches);
-        let new = by_identity(&branches);
-        for (identity, _) in old
-            .iter()
-            .filter(|(identity, branch)| new.get(*identity) != Some(*branch))
-        {
-            if machine.remove_member(now, identity) {
-                info!(peer = %identity, "branch removed or changed");
+        let new = by_identity(&settings.branches);
+        // Whatever can be refused is refused before anything is touched. A key that is elsewhere may have
+        // changed there.
+        let mut members = Vec::new();
+        for (identity, branch) in &new {
+            if old.get(identity) != Some(branch) || matches!(branch.psk, KeySource::Command(_)) {
+                members.push(assemble::member(&self.settings.gateway, branch)?);
             }
         }
-        for (identity, branch) in new
+        let gone: Vec<_> = old
+            .keys()
+            .filter(|identity| !new.contains_key(*identity))
+            .collect();
+        let added = new.keys().filter(|identity| !old.contains_key(*identity));
+        let added = added.count();
+        let changed = new
             .iter()
-            .filter(|(identity, branch)| old.get(*identity) != Some(*branch))
-        {
-            info!(peer = %identity, "branch added");
-            machine.add_member(assemble::member(&self.settings.gateway, branch)?)?;
+            .filter(|(identity, branch)| old.get(*identity).is_some_and(|old| old != *branch))
+            .count();
+        let untouched = new.len() - added - changed;
+        let removed = gone.len();
+        for identity in gone {
+            machine.remove_member(now, identity);
         }
-        self.settings.branches = branches;
+        update(now, machine, members)?;
+        self.settings = HubSettings {
+            gateway: self.settings.gateway.clone(),
+            ..settings
+        };
         self.shared_keys = shared_keys(&self.settings);
-        routes.follow(pairs(&self.settings))?;
-        Ok(Reloaded {
-            report,
+        let unrouted = match routes.follow(pairs(&self.settings)) {
+            Ok(()) => String::new(),
+            Err(error) => format!("; not every route is there: {error}"),
+        };
+        Ok(Applied {
+            summary: format!(
+                "branches: {added} added, {changed} changed, {removed} removed, {untouched} untouched{note}{unrouted}"
+            ),
             replacement: None,
         })
     }
+
+    pub(super) fn look_for_key(&self, member: MemberId, machine: &Machine, keys: &KeyStore) {
+        let Some(identity) = machine.identity(member) else {
+            return;
+        };
+        let branch = self
+            .settings
+            .branches
+            .iter()
+            .find(|branch| branch.identity == identity);
+        if let Some(KeySource::Command(command)) = branch.map(|branch| &branch.psk) {
+            keys.look_for(identity, command.clone());
+        }
+    }
+
+    pub(super) fn key_found(&self, now: Instant, machine: &mut Machine, found: Found) {
+        let peer = &found.identity;
+        let key = match found.key {
+            Ok(key) if is_strong(&key) || self.settings.gateway.allow_weak_psk => Some(key),
+            Ok(_) => {
+                warn!(%peer, "the key store gave {WEAK_KEY}");
+                None
+            }
+            Err(error) => {
+                warn!(%peer, %error, "the key store gave no key");
+                None
+            }
+        };
+        machine.answer_key(now, peer, key, self.settings.psk_lifetime);
+    }
+}
+
+/// Gives the hub these members. A pair may move from one to another, so that the order matters: who is in
+/// the way at first is tried again, and who is then begins anew.
+fn update(
+    now: Instant,
+    machine: &mut Machine,
+    members: Vec<MemberConfig>,
+) -> Result<(), MemberError> {
+    let mut left = members;
+    for _ in 0..2 {
+        left.retain(|member| machine.update_member(now, member.clone()).is_err());
+    }
+    for member in &left {
+        machine.remove_member(now, member.identity());
+    }
+    for member in left {
+        machine.add_member(member)?;
+    }
+    Ok(())
 }
 
 /// By the names that the status shows.

@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use trigger::RollEntry;
+use tracing::warn;
+use trigger::{MemberId, RollEntry};
 
 use super::RunError;
 use super::branch_role::BranchRole;
 use super::hub_role::HubRole;
+use super::key_store::{Found, KeyStore};
+use super::reload::Fresh;
 use crate::io::{LinkWatch, Routes};
 use crate::machine::Machine;
 use crate::role::Role;
-use crate::settings::{GatewaySettings, Report};
+use crate::roll::Line;
+use crate::settings::GatewaySettings;
 
 /// Either role.
 pub(super) enum RoleState {
@@ -20,9 +24,10 @@ pub(super) enum RoleState {
     Hub(HubRole),
 }
 
-/// What reading the settings again has led to.
-pub(super) struct Reloaded {
-    pub(super) report: Report,
+/// What applying other settings has led to.
+pub(super) struct Applied {
+    /// What has changed, in one line.
+    pub(super) summary: String,
     /// A machine to use from now on, where the running one could not be changed.
     pub(super) replacement: Option<Machine>,
 }
@@ -111,25 +116,73 @@ impl RoleState {
         }
     }
 
-    /// Reads the settings again. What they refuse leaves everything as it is.
-    pub(super) fn reload(
+    /// What a successor has to know.
+    pub(super) fn roll(&self) -> Vec<Line> {
+        match self {
+            Self::Branch(_) => Vec::new(),
+            Self::Hub(role) => role.roll(),
+        }
+    }
+
+    /// The predecessor has departed: what it had is ours.
+    pub(super) fn succeed(
         &mut self,
         now: Instant,
         machine: &mut Machine,
         routes: &mut Routes,
-    ) -> Result<Reloaded, RunError> {
+        roll: Vec<Line>,
+    ) {
+        routes.inherit();
+        let followed = match self {
+            Self::Branch(role) => role.follow_routes(routes),
+            Self::Hub(role) => role.succeed(now, machine, routes, roll),
+        };
+        if let Err(error) = followed {
+            warn!(%error, "not every route is there");
+        }
+    }
+
+    /// A branch has come whose key is elsewhere.
+    pub(super) fn look_for_key(&self, member: MemberId, machine: &Machine, keys: &KeyStore) {
         match self {
-            Self::Branch(role) => role.reload(now, routes),
-            Self::Hub(role) => role.reload(now, machine, routes),
+            Self::Branch(_) => {}
+            Self::Hub(role) => role.look_for_key(member, machine, keys),
+        }
+    }
+
+    /// A key has been looked for.
+    pub(super) fn key_found(&self, now: Instant, machine: &mut Machine, found: Found) {
+        match self {
+            Self::Branch(_) => {}
+            Self::Hub(role) => role.key_found(now, machine, found),
+        }
+    }
+
+    /// Uses other settings from now on. What they refuse leaves everything as it is.
+    pub(super) fn apply(
+        &mut self,
+        now: Instant,
+        machine: &mut Machine,
+        routes: &mut Routes,
+        fresh: Fresh,
+    ) -> Result<Applied, RunError> {
+        match (self, fresh) {
+            (Self::Branch(role), Fresh::Branch(settings)) => {
+                role.apply(now, machine, routes, settings)
+            }
+            (Self::Hub(role), Fresh::Hub(settings)) => role.apply(now, machine, routes, settings),
+            (Self::Branch(_), Fresh::Hub(_)) | (Self::Hub(_), Fresh::Branch(_)) => Ok(Applied {
+                summary: "nothing has changed".to_owned(),
+                replacement: None,
+            }),
         }
     }
 }
 
-/// Says which settings wait for a restart.
-pub(super) fn warn_about_restart<T: PartialEq>(old: T, new: T) {
-    if old != new {
-        tracing::warn!(
-            "settings of the daemon itself have changed: those take effect at its next start"
-        );
+/// Says whether settings wait for a restart.
+pub(super) fn note_about_restart<T: PartialEq>(old: T, new: T) -> &'static str {
+    if old == new {
+        return "";
     }
+    "; settings of the daemon itself have changed: those take effect at its next start"
 }

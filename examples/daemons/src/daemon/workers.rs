@@ -14,15 +14,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use ike_core::Identity;
+use ike_core::{Identity, PreSharedKey};
 use ntp_core::NtpTimestamp;
 use rustix::event::{EventfdFlags, eventfd};
 use tracing::{debug, error, warn};
 use trigger::{
     Carrier, Datagram, EncapsulateError, Encapsulated, Event, Hub, MemberConfig, MemberError,
-    Received, Shards,
+    Received, RollEntry, Shards,
 };
 
 use super::{MAX_PACKET, Outward};
@@ -169,6 +169,55 @@ impl Workers {
         self.members.insert(identity, member.clone());
         self.with(shard.number(), |machine| machine.add_member(member))
             .unwrap_or(Ok(()))
+    }
+
+    /// Gives a branch other settings, or adds it.
+    pub(crate) fn update_member(
+        &mut self,
+        now: Instant,
+        member: MemberConfig,
+    ) -> Result<(), MemberError> {
+        let Some(former) = self.members.get(member.identity()).cloned() else {
+            return self.add_member(member);
+        };
+        self.shards.remove(&former);
+        let shard = match self.shards.add(&member) {
+            Ok(shard) => shard,
+            Err(error) => {
+                // It had them before, so that they are free.
+                self.shards.add(&former)?;
+                return Err(error);
+            }
+        };
+        self.members
+            .insert(member.identity().clone(), member.clone());
+        self.with(shard.number(), |machine| machine.update_member(now, member))
+            .unwrap_or(Ok(()))
+    }
+
+    /// Answers the question for a branch's key.
+    pub(crate) fn answer_key(
+        &mut self,
+        now: Instant,
+        identity: &Identity,
+        key: Option<PreSharedKey>,
+        lifetime: Duration,
+    ) {
+        let shard = self.shards.of_identity(identity);
+        let _ = self.with(shard.number(), |machine| {
+            machine.answer_key(now, identity, key, lifetime);
+        });
+    }
+
+    /// Calls branches that a predecessor had, each by the hub whose it is.
+    pub(crate) fn call(&mut self, now: Instant, mut roll: Vec<RollEntry>) {
+        for shard in self.shards.all() {
+            let (own, others) = roll
+                .into_iter()
+                .partition(|entry| self.shards.of_identity(entry.identity()) == shard);
+            roll = others;
+            let _ = self.with(shard.number(), |machine| machine.call(now, own));
+        }
     }
 
     /// Removes a branch; whether there was one.

@@ -3,7 +3,7 @@
 use core::cell::Cell;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::io::{self, IoSliceMut};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ike_core::Encapsulation;
 use nix::sys::socket::setsockopt;
@@ -18,6 +18,7 @@ use trigger::{Carrier, Datagram, Path};
 use super::batch::{self, Way};
 use super::train::Train;
 use super::{SystemError, is_errno};
+use crate::handover::{Handover, Piece};
 use crate::settings::GatewaySettings;
 
 /// Octets that one call may receive into one buffer: the most that the kernel merges.
@@ -62,15 +63,16 @@ impl Default for ReceiveBuffers {
 }
 
 impl OuterSockets {
-    /// Opens a socket on each port of each address, and for ESP above IP where the settings leave that open.
+    /// Opens a socket on each port of each address, and for ESP above IP where the settings leave that open. What
+    /// a predecessor has handed over is open already.
     ///
     /// # Errors
     ///
     /// [`SystemError`] says what to do.
-    pub fn open(settings: &GatewaySettings) -> Result<Self, SystemError> {
+    pub fn open(settings: &GatewaySettings, handover: &mut Handover) -> Result<Self, SystemError> {
         let mut sockets = Vec::new();
         for (address, required) in addresses(&settings.listen) {
-            let opened = open_address(settings, address);
+            let opened = open_address(settings, address, handover);
             match opened {
                 Ok(opened) => sockets.extend(opened),
                 Err(error) if required => return Err(error),
@@ -94,6 +96,20 @@ impl OuterSockets {
         Ok(Self {
             sockets: sockets.collect::<io::Result<_>>()?,
         })
+    }
+
+    /// What a successor is handed.
+    pub(crate) fn pieces(&self) -> io::Result<Vec<(Piece, OwnedFd)>> {
+        let piece = |outer: &OuterSocket| {
+            let piece = match outer.carrier {
+                Carrier::Udp => Piece::Udp { bound: outer.bound },
+                Carrier::Esp | _ => Piece::Esp {
+                    address: outer.bound.ip(),
+                },
+            };
+            Ok((piece, outer.socket.as_fd().try_clone_to_owned()?))
+        };
+        self.sockets.iter().map(piece).collect()
     }
 
     /// The sockets to wait for, in the order of their indices.
@@ -253,6 +269,7 @@ fn addresses(listen: &[IpAddr]) -> Vec<(IpAddr, bool)> {
 fn open_address(
     settings: &GatewaySettings,
     address: IpAddr,
+    handover: &mut Handover,
 ) -> Result<Vec<OuterSocket>, SystemError> {
     let mut opened = Vec::new();
     for (port, name) in [
@@ -260,10 +277,14 @@ fn open_address(
         (settings.nat_port, "nat_port"),
     ] {
         let bound = SocketAddr::new(address, port);
-        opened.push(OuterSocket::udp(bound).map_err(|error| udp_error(bound, name, error))?);
+        let inherited = handover.take(|piece| *piece == Piece::Udp { bound });
+        let socket = OuterSocket::udp(bound, inherited.map(|(_, fd)| fd));
+        opened.push(socket.map_err(|error| udp_error(bound, name, error))?);
     }
     if settings.encapsulation == Encapsulation::Auto {
-        opened.push(OuterSocket::esp(address).map_err(|error| {
+        let inherited = handover.take(|piece| *piece == Piece::Esp { address });
+        let socket = OuterSocket::esp(address, inherited.map(|(_, fd)| fd));
+        opened.push(socket.map_err(|error| {
             SystemError::privileged(
                 format!("open a raw socket for ESP on {address}"),
                 error,
@@ -337,31 +358,34 @@ impl OuterSocket {
         })
     }
 
-    fn udp(bound: SocketAddr) -> io::Result<Self> {
-        Self::open(Type::DGRAM, Protocol::UDP, Carrier::Udp, bound)
+    fn udp(bound: SocketAddr, inherited: Option<OwnedFd>) -> io::Result<Self> {
+        let socket = match inherited {
+            Some(fd) => Socket::from(fd),
+            None => Self::bind(Type::DGRAM, Protocol::UDP, bound)?,
+        };
+        Self::new(socket, Carrier::Udp, bound)
     }
 
-    fn esp(address: IpAddr) -> io::Result<Self> {
-        Self::open(
-            Type::RAW,
-            Protocol::from(ESP),
-            Carrier::Esp,
-            SocketAddr::new(address, 0),
-        )
+    fn esp(address: IpAddr, inherited: Option<OwnedFd>) -> io::Result<Self> {
+        let bound = SocketAddr::new(address, 0);
+        let socket = match inherited {
+            Some(fd) => Socket::from(fd),
+            None => Self::bind(Type::RAW, Protocol::from(ESP), bound)?,
+        };
+        Self::new(socket, Carrier::Esp, bound)
     }
 
-    fn open(
-        kind: Type,
-        protocol: Protocol,
-        carrier: Carrier,
-        bound: SocketAddr,
-    ) -> io::Result<Self> {
+    fn bind(kind: Type, protocol: Protocol, bound: SocketAddr) -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(bound), kind, Some(protocol))?;
         // A raw IPv6 socket has no other choice, and refuses to be asked.
-        if bound.is_ipv6() && carrier == Carrier::Udp {
+        if bound.is_ipv6() && kind == Type::DGRAM {
             socket.set_only_v6(true)?;
         }
         socket.bind(&bound.into())?;
+        Ok(socket)
+    }
+
+    fn new(socket: Socket, carrier: Carrier, bound: SocketAddr) -> io::Result<Self> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         ask_for_less(&socket, bound);
         // A gateway must not lose what does not fit the next link: let routers fragment.
@@ -443,7 +467,11 @@ mod tests {
     #[test]
     fn an_address_we_lack_is_named_with_a_remedy() {
         let bound = SocketAddr::from(([192, 0, 2, 77], 5500));
-        let error = udp_error(bound, "ike_port", OuterSocket::udp(bound).err().unwrap());
+        let error = udp_error(
+            bound,
+            "ike_port",
+            OuterSocket::udp(bound, None).err().unwrap(),
+        );
         let text = error.to_string();
         assert!(
             text.contains("192.0.2.77:5500") && text.contains("`listen`"),
@@ -453,9 +481,13 @@ mod tests {
 
     #[test]
     fn a_port_in_use_is_named_with_a_remedy() {
-        let first = OuterSocket::udp(([127, 0, 0, 1], 0).into()).unwrap();
+        let first = OuterSocket::udp(([127, 0, 0, 1], 0).into(), None).unwrap();
         let taken = first.socket.local_addr().unwrap().as_socket().unwrap();
-        let error = udp_error(taken, "nat_port", OuterSocket::udp(taken).err().unwrap());
+        let error = udp_error(
+            taken,
+            "nat_port",
+            OuterSocket::udp(taken, None).err().unwrap(),
+        );
         let text = error.to_string();
         assert!(
             text.contains("another IKE daemon") && text.contains("nat_port"),
@@ -465,7 +497,8 @@ mod tests {
 
     /// A socket, and another to which it has sent packets as one train: what arrived, in its order.
     fn sent(prepare: impl Fn(&OuterSocket), packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        let [sender, receiver] = [(); 2].map(|()| OuterSocket::udp(([127, 0, 0, 1], 0).into()));
+        let [sender, receiver] =
+            [(); 2].map(|()| OuterSocket::udp(([127, 0, 0, 1], 0).into(), None));
         let [mut sender, receiver] = [sender.unwrap(), receiver.unwrap()];
         let address = |outer: &OuterSocket| {
             let address = outer.socket.local_addr().unwrap();
@@ -511,7 +544,7 @@ mod tests {
     #[test]
     fn what_the_kernel_lacks_is_said_once_for_all_sockets() {
         let sockets: Vec<OuterSocket> = (0..3)
-            .map(|_| OuterSocket::udp(([127, 0, 0, 1], 0).into()).unwrap())
+            .map(|_| OuterSocket::udp(([127, 0, 0, 1], 0).into(), None).unwrap())
             .collect();
         assert_eq!(lacking(sockets.iter()).count(), 0);
         for outer in &sockets {
@@ -524,7 +557,7 @@ mod tests {
 
     #[test]
     fn a_datagram_says_which_own_address_it_came_to() {
-        let any = OuterSocket::udp(([0, 0, 0, 0], 0).into()).unwrap();
+        let any = OuterSocket::udp(([0, 0, 0, 0], 0).into(), None).unwrap();
         let port = any.socket.local_addr().unwrap().as_socket().unwrap().port();
         let outer = OuterSockets {
             sockets: vec![OuterSocket {

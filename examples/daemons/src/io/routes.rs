@@ -70,13 +70,7 @@ impl Routes {
             SystemError::privileged("reach the routing tables", error, "check the system's log")
         };
         let mut netlink = Rtnetlink::open().map_err(refused)?;
-        let protocols: &[u8] = match owner {
-            Role::Hub => &[protocol(Role::Hub), PROVED_PROTOCOL],
-            Role::Branch => &[protocol(Role::Branch)],
-        };
-        let mut stale = netlink.routes_of(protocols).map_err(refused)?;
-        // Routes through a TUN that is another daemon's are that daemon's.
-        stale.retain(|route| route.interface.is_none_or(|interface| interface == tun));
+        let stale = left(&mut netlink, owner, tun).map_err(refused)?;
         for address in addresses {
             netlink.add_address(tun, *address).map_err(|error| {
                 let action = format!("give the TUN device the address {address}");
@@ -92,6 +86,19 @@ impl Routes {
             reach: Reach::default(),
             stale,
         })
+    }
+
+    /// Looks again for what a predecessor left, which has departed only now.
+    pub(crate) fn inherit(&mut self) {
+        match left(&mut self.netlink, self.owner, self.tun) {
+            Ok(stale) => self.stale = stale,
+            Err(error) => warn!(%error, "cannot list the routes of the predecessor"),
+        }
+    }
+
+    /// Leaves everything to a successor.
+    pub(crate) fn leave(&mut self) {
+        self.installed.clear();
     }
 
     /// Makes the routes those of `pairs`: what is missing is added, what is superfluous removed,
@@ -282,6 +289,18 @@ impl Drop for Routes {
             self.remove(destination);
         }
     }
+}
+
+/// What an earlier run left, or a predecessor in the same TUN.
+fn left(netlink: &mut Rtnetlink, owner: Role, tun: u32) -> io::Result<Vec<Route>> {
+    let protocols: &[u8] = match owner {
+        Role::Hub => &[protocol(Role::Hub), PROVED_PROTOCOL],
+        Role::Branch => &[protocol(Role::Branch)],
+    };
+    let mut stale = netlink.routes_of(protocols)?;
+    // Routes through a TUN that is another daemon's are that daemon's.
+    stale.retain(|route| route.interface.is_none_or(|interface| interface == tun));
+    Ok(stale)
 }
 
 /// Each remote subnet once, with an own address of the first of its pairs that has one: connections

@@ -1,7 +1,7 @@
 //! The TUN device: inner packets from and to this machine and the networks behind it.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use tracing::{info, trace};
@@ -11,6 +11,7 @@ use super::incoming::{Headers, Incoming};
 use super::offload::OffloadHeader;
 use super::outgoing::Outgoing;
 use super::{SystemError, is_errno};
+use crate::handover::{Handover, Piece};
 use crate::settings::TunSettings;
 
 /// Packets the kernel keeps for us while we are busy, beyond which it drops.
@@ -18,12 +19,22 @@ const QUEUE_LEN: u32 = 1000;
 /// The most that the kernel gives at once.
 const MAX_READ: usize = OffloadHeader::LEN + 65_536;
 
-/// A TUN device that goes away with this value.
+/// A TUN device that goes away with this value, unless a successor has it as well.
 pub struct Tun {
-    device: SyncDevice,
+    device: Device,
+    name: String,
     index: u32,
+    mtu: u16,
     /// Whether packets go through it together, behind a header of their own.
     offload: bool,
+    /// Whether UDP datagrams do.
+    udp: bool,
+}
+
+enum Device {
+    Made(SyncDevice),
+    /// A predecessor has made it.
+    Inherited(OwnedFd),
 }
 
 /// Room for what one read gives.
@@ -36,12 +47,58 @@ impl Default for TunBuffer {
 }
 
 impl Tun {
-    /// Makes the device, sets its MTU and brings it up. Addresses are for [`Routes`](super::Routes).
+    /// Takes the device over, or makes it, sets its MTU and brings it up. Addresses are for [`Routes`](super::Routes).
     ///
     /// # Errors
     ///
     /// [`SystemError`] says what to do.
-    pub fn open(settings: &TunSettings) -> Result<Self, SystemError> {
+    pub fn open(settings: &TunSettings, handover: &mut Handover) -> Result<Self, SystemError> {
+        let ours =
+            |piece: &Piece| matches!(piece, Piece::Tun { name, .. } if *name == settings.name);
+        match handover.take(ours) {
+            Some((piece, fd)) => Self::inherit(settings, piece, fd),
+            None => Self::make(settings),
+        }
+    }
+
+    fn inherit(settings: &TunSettings, piece: Piece, fd: OwnedFd) -> Result<Self, SystemError> {
+        let device = Device::Inherited(fd);
+        match piece {
+            Piece::Tun {
+                name,
+                index,
+                mtu,
+                offload,
+                udp,
+            } if mtu == settings.mtu => Ok(Self {
+                device,
+                name,
+                index,
+                mtu,
+                offload,
+                udp,
+            }),
+            _ => Err(SystemError::new(
+                format!("take over the TUN device {}", settings.name),
+                io::Error::other("its MTU is another one"),
+                "a new MTU needs a new device: stop the daemon, and start this one without `--takeover`",
+            )),
+        }
+    }
+
+    /// What a successor is handed.
+    pub(crate) fn piece(&self) -> io::Result<(Piece, OwnedFd)> {
+        let piece = Piece::Tun {
+            name: self.name.clone(),
+            index: self.index,
+            mtu: self.mtu,
+            offload: self.offload,
+            udp: self.udp,
+        };
+        Ok((piece, self.as_fd().try_clone_to_owned()?))
+    }
+
+    fn make(settings: &TunSettings) -> Result<Self, SystemError> {
         let refused = |error: io::Error| {
             let action = format!("make the TUN device {}", settings.name);
             // A device of another kind with this name is an invalid argument to the kernel.
@@ -89,11 +146,14 @@ impl Tun {
         }
         device.set_nonblocking(true).map_err(refused)?;
         let index = device.if_index().map_err(refused)?;
-        let offload = device.tcp_gso();
+        let (offload, udp) = (device.tcp_gso(), device.udp_gso());
         Ok(Self {
-            device,
+            device: Device::Made(device),
+            name: settings.name.clone(),
             index,
+            mtu: settings.mtu,
             offload,
+            udp,
         })
     }
 
@@ -122,7 +182,7 @@ impl Tun {
     /// Room for packets that are to be written together as far as this device can.
     #[must_use]
     pub fn incoming<'a>(&self) -> Incoming<'a> {
-        Incoming::new(self.offload, self.device.udp_gso())
+        Incoming::new(self.offload, self.udp)
     }
 
     /// Writes packets; how many the kernel did not take.
@@ -141,6 +201,15 @@ impl Tun {
             }
         }
         lost
+    }
+}
+
+impl AsFd for Device {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Made(device) => device.as_fd(),
+            Self::Inherited(fd) => fd.as_fd(),
+        }
     }
 }
 

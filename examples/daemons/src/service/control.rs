@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -12,14 +13,18 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::sync::broadcast::error::RecvError;
 use tracing::debug;
 
-use super::Ask;
+use super::{Ask, Departure};
+use crate::handover::{Handover, Piece};
 use crate::io::SystemError;
+use crate::roll::Line;
 use crate::status::Status;
 
 /// The longest request, in octets.
 const MAX_REQUEST: u64 = 4096;
 /// How long a client may take for a request.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long reading the settings again may take, a key store that is slow included.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(60);
 
 /// One line on the control socket.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -28,6 +33,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub enum Request {
     /// Asks for the [`Status`].
     Status,
+    /// Asks for the settings to be read again.
+    Reload,
+    /// Asks for the daemon's descriptors; it goes on until it is told to depart.
+    Takeover,
+    /// After a takeover over the same connection: asks it to stop at once, without a word to anybody.
+    Depart,
     /// Asks for everything that happens from now on, a line each, until the client goes.
     Events,
 }
@@ -39,8 +50,42 @@ pub enum Request {
 pub enum Answer {
     /// What was asked for.
     Status(Status),
+    /// What reading the settings again has come to.
+    Reload(Reloading),
+    /// What comes with this line, in the order of the descriptors.
+    Estate(Vec<Piece>),
+    /// The daemon has stopped; what it knew of its branches.
+    Departed(Vec<Line>),
     /// Why there is no answer.
     Error(String),
+}
+
+/// What reading the settings again has come to.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Reloading {
+    /// They are in use.
+    Applied {
+        /// What has changed, in one line.
+        summary: String,
+        /// What a person should know about them, with lines of the file; empty where there is nothing.
+        findings: String,
+    },
+    /// Everything stays as it was; why, with lines of the file.
+    Refused(String),
+}
+
+/// Has the daemon behind the control socket read its settings again, and waits until it has.
+///
+/// # Errors
+///
+/// [`SystemError`] says what to do.
+pub fn ask_reload(control: &Path) -> Result<Reloading, SystemError> {
+    match ask(control, &Request::Reload, RELOAD_PATIENCE)? {
+        Answer::Reload(reloading) => Ok(reloading),
+        other => Err(failed(control, other.unexpected())),
+    }
 }
 
 /// Asks the daemon behind the control socket for its status.
@@ -49,14 +94,29 @@ pub enum Answer {
 ///
 /// [`SystemError`] says what to do.
 pub fn ask_status(control: &Path) -> Result<Status, SystemError> {
+    match ask(control, &Request::Status, PATIENCE)? {
+        Answer::Status(status) => Ok(status),
+        other => Err(failed(control, other.unexpected())),
+    }
+}
+
+fn ask(control: &Path, asked: &Request, patience: Duration) -> Result<Answer, SystemError> {
     let ask = || -> io::Result<Answer> {
-        let mut lines = request(control, &Request::Status, Some(PATIENCE))?;
+        let mut lines = request(control, asked, Some(patience))?;
         let line = lines.next().transpose()?.unwrap_or_default();
         Ok(serde_json::from_str(&line)?)
     };
-    match ask().map_err(|error| failed(control, error))? {
-        Answer::Status(status) => Ok(status),
-        Answer::Error(error) => Err(failed(control, io::Error::other(error))),
+    ask().map_err(|error| failed(control, error))
+}
+
+impl Answer {
+    pub(crate) fn unexpected(self) -> io::Error {
+        match self {
+            Self::Error(error) => io::Error::other(error),
+            Self::Status(_) | Self::Reload(_) | Self::Estate(_) | Self::Departed(_) => {
+                io::Error::other("an answer to something else")
+            }
+        }
     }
 }
 
@@ -97,8 +157,12 @@ fn request(
     Ok(io::BufReader::new(stream).lines())
 }
 
-/// Opens the socket; in place of one that a killed daemon has left.
-pub(super) fn bind(path: &Path) -> Result<UnixListener, SystemError> {
+/// Opens the socket; in place of one that a killed daemon has left, or as a predecessor has handed it over.
+pub(super) fn bind(path: &Path, handover: &mut Handover) -> Result<UnixListener, SystemError> {
+    let ours = |piece: &Piece| matches!(piece, Piece::Control { path: theirs } if theirs == path);
+    if let Some((_, fd)) = handover.take(ours) {
+        return Ok(fd.into());
+    }
     let refused = |error: io::Error, remedy: &str| {
         SystemError::new(
             format!("open the control socket {}", path.display()),
@@ -156,6 +220,7 @@ pub(super) async fn serve(control: UnixListener, ask: Ask) -> io::Result<()> {
 async fn converse(mut stream: tokio::net::UnixStream, ask: Ask) {
     let (reader, mut writer) = stream.split();
     let mut reader = BufReader::new(reader);
+    let mut has_taken = false;
     loop {
         let mut line = Vec::new();
         let mut limited = (&mut reader).take(MAX_REQUEST);
@@ -167,8 +232,29 @@ async fn converse(mut stream: tokio::net::UnixStream, ask: Ask) {
         let answer = match serde_json::from_slice(&line) {
             Ok(Request::Status) => match ask.snapshot().await {
                 Some(snapshot) => Answer::Status(snapshot.status.clone()),
-                None => Answer::Error("the daemon is ending".to_owned()),
+                None => ending(),
             },
+            Ok(Request::Reload) => ask.reload().await.map_or_else(ending, Answer::Reload),
+            Ok(Request::Takeover) => match ask.takeover().await {
+                Some(handover) => {
+                    has_taken = true;
+                    if hand_over(&mut writer, &handover).await.is_none() {
+                        return;
+                    }
+                    continue;
+                }
+                None => ending(),
+            },
+            Ok(Request::Depart) if has_taken => match ask.depart().await {
+                Some(Departure { roll, gone }) => {
+                    let written = write_line(&mut writer, &Answer::Departed(roll)).await;
+                    // The main loop waits for this, and goes on if nobody has its roll.
+                    let _ = gone.send(written.is_some());
+                    return;
+                }
+                None => ending(),
+            },
+            Ok(Request::Depart) => Answer::Error("nobody has taken over".to_owned()),
             Ok(Request::Events) => {
                 let mut nothing = [0];
                 tokio::select! {
@@ -184,6 +270,33 @@ async fn converse(mut stream: tokio::net::UnixStream, ask: Ask) {
             return;
         }
     }
+}
+
+/// Writes what there is to take over, the descriptors with its first octets.
+async fn hand_over(
+    writer: &mut tokio::net::unix::WriteHalf<'_>,
+    handover: &Handover,
+) -> Option<()> {
+    let mut line = serde_json::to_vec(&Answer::Estate(handover.pieces())).ok()?;
+    line.push(b'\n');
+    let sent = loop {
+        writer.writable().await.ok()?;
+        let stream: &tokio::net::UnixStream = writer.as_ref();
+        let send = || handover.send(stream.as_fd(), &line);
+        match stream.try_io(tokio::io::Interest::WRITABLE, send) {
+            Ok(sent) => break sent,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                debug!(%error, "cannot hand over");
+                return None;
+            }
+        }
+    };
+    writer.write_all(line.get(sent..)?).await.ok()
+}
+
+fn ending() -> Answer {
+    Answer::Error("the daemon is ending".to_owned())
 }
 
 /// Writes what happens, a line each, until the client goes or is too slow.

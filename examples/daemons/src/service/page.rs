@@ -26,6 +26,7 @@ use tracing::warn;
 use super::Ask;
 use super::history::History;
 use crate::fact::unix_seconds;
+use crate::handover::{Handover, Piece};
 use crate::io::SystemError;
 use crate::metrics;
 use crate::snapshot::Snapshot;
@@ -99,7 +100,13 @@ struct Pair<'a> {
 struct Board(BTreeMap<String, String>);
 
 /// Opens the port.
-pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, SystemError> {
+pub(super) fn bind(
+    address: SocketAddr,
+    handover: &mut Handover,
+) -> Result<TcpListener, SystemError> {
+    if let Some((_, fd)) = handover.take(|piece| *piece == Piece::Metrics { address }) {
+        return Ok(fd.into());
+    }
     let bind = || {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;

@@ -5,13 +5,15 @@ use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::path::Path;
 
-use ike_core::{Identity, PreSharedKey};
+use ike_core::Identity;
 use trigger::{Standby, Timing};
 
+use super::SettingsError;
 use super::gateway::{self, GatewaySettings};
+use super::key::{self, KeySource, Terms};
 use super::pair::{self, PairSettings, Placed};
 use super::section::{Item, Key, Section};
-use super::{key, value};
+use super::value;
 use crate::role::Role;
 
 const HUBS: Key = Key::new("hubs", "hubs = [\"198.18.2.2\"]");
@@ -45,9 +47,30 @@ pub struct BranchSettings {
     /// Who the hub has to prove to be.
     pub hub_identity: Identity,
     /// The key shared with the hub.
-    pub psk: PreSharedKey,
+    pub psk: KeySource,
     /// The pairs, seen from the branch.
     pub pairs: Vec<PairSettings>,
+}
+
+impl BranchSettings {
+    /// The same settings with the key read, where a program prints it.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError::NoKey`].
+    pub fn with_key(self) -> Result<Self, SettingsError> {
+        let KeySource::Command(command) = &self.psk else {
+            return Ok(self);
+        };
+        let key = command.run(&self.gateway.identity.to_string())?;
+        if !key::is_strong(&key) && !self.gateway.allow_weak_psk {
+            return Err(SettingsError::WeakKey);
+        }
+        Ok(Self {
+            psk: KeySource::Read(key),
+            ..self
+        })
+    }
 }
 
 /// Reads the whole file. The result counts only if nothing was reported as an error.
@@ -75,12 +98,15 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<BranchSett
             "write the `identity` of the hub's settings file",
         );
     }
-    let allow_weak = gateway
-        .as_ref()
-        .is_none_or(|gateway| gateway.allow_weak_psk);
-    let psk = key::read(&mut root, directory, allow_weak).map(|placed| placed.key);
+    let terms = Terms {
+        allow_weak: gateway
+            .as_ref()
+            .is_none_or(|gateway| gateway.allow_weak_psk),
+        command: None,
+    };
+    let psk = key::read(&mut root, directory, &terms).map(|placed| placed.source);
     let pairs = pair::read_all(&mut root, Role::Branch);
-    pair::check_overlaps(root.findings(), pairs.iter());
+    pair::check_overlaps(pairs.iter());
     check_hubs_outside(&root, &hubs, &pairs);
     root.finish(super::home);
     let gateway = gateway?;

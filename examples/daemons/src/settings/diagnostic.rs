@@ -2,8 +2,9 @@
 
 use core::fmt;
 use core::ops::Range;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
@@ -36,6 +37,8 @@ pub struct Diagnostic {
     /// What to do about it.
     pub remedy: String,
     span: Range<usize>,
+    /// Which of the report's texts it is about.
+    text: usize,
 }
 
 impl fmt::Display for Diagnostic {
@@ -61,16 +64,37 @@ impl fmt::Display for Diagnostic {
 pub(super) struct Findings {
     file: PathBuf,
     text: String,
+    /// Where its lines begin; made when the first place is asked for.
+    lines: OnceCell<Vec<usize>>,
     list: RefCell<Vec<Diagnostic>>,
+    /// Those of the files that this one includes.
+    included: RefCell<Vec<Rc<Self>>>,
 }
 
 impl Findings {
-    pub(super) fn new(file: &Path, text: &str) -> Self {
-        Self {
+    pub(super) fn new(file: &Path, text: &str) -> Rc<Self> {
+        Rc::new(Self {
             file: file.to_owned(),
             text: text.to_owned(),
+            lines: OnceCell::new(),
             list: RefCell::default(),
-        }
+            included: RefCell::default(),
+        })
+    }
+
+    /// The file.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// What it holds.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Reports what is found in another file together with what is found in this one.
+    pub(super) fn include(&self, other: Rc<Self>) {
+        self.included.borrow_mut().push(other);
     }
 
     pub(super) fn error(
@@ -93,16 +117,51 @@ impl Findings {
         self.add(Severity::Warning, key, span, message.into(), remedy.into());
     }
 
-    /// The line, from 1, on which the octet at `offset` lies.
-    pub(super) fn line_of(&self, offset: usize) -> usize {
-        self.position(offset).0
+    /// The line on which the octet at `offset` lies, as one says it in a finding of `asking`.
+    pub(super) fn line_of(&self, offset: usize, asking: &Self) -> String {
+        let (line, _) = self.position(offset);
+        if core::ptr::eq(self, asking) {
+            format!("line {line}")
+        } else {
+            format!("line {line} of {}", self.file.display())
+        }
     }
 
-    pub(super) fn into_report(self) -> Report {
-        let text = without_keys(&self.text);
-        let mut diagnostics = self.list.into_inner();
-        diagnostics.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.key.clone()));
-        Report { text, diagnostics }
+    /// Whether a file is refused by now.
+    pub(super) fn has_errors(&self) -> bool {
+        let refused = |list: &RefCell<Vec<Diagnostic>>| {
+            let list = list.borrow();
+            list.iter()
+                .any(|finding| finding.severity == Severity::Error)
+        };
+        refused(&self.list)
+            || self
+                .included
+                .borrow()
+                .iter()
+                .any(|included| included.has_errors())
+    }
+
+    /// Everything found so far, file by file.
+    pub(super) fn report(&self) -> Report {
+        let mut report = Report::default();
+        self.append_to(&mut report);
+        report
+    }
+
+    fn append_to(&self, report: &mut Report) {
+        let mut diagnostics = self.list.take();
+        if !diagnostics.is_empty() {
+            diagnostics.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.key.clone()));
+            for diagnostic in &mut diagnostics {
+                diagnostic.text = report.texts.len();
+            }
+            report.diagnostics.append(&mut diagnostics);
+            report.texts.push(without_keys(&self.text));
+        }
+        for included in self.included.take() {
+            included.append_to(report);
+        }
     }
 
     fn add(
@@ -124,17 +183,22 @@ impl Findings {
             message,
             remedy,
             span,
+            text: 0,
         });
     }
 
     fn position(&self, offset: usize) -> (usize, usize) {
-        let before = self.text.get(..offset).unwrap_or(&self.text);
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let column = before
-            .get(line_start..)
-            .map_or(0, |line| line.chars().count());
-        (before.matches('\n').count() + 1, column + 1)
+        let lines = self.lines.get_or_init(|| line_starts(&self.text));
+        let line = lines.partition_point(|start| *start <= offset);
+        let start = line.checked_sub(1).and_then(|index| lines.get(index));
+        let before = self.text.get(start.copied().unwrap_or(0)..offset);
+        (line, before.map_or(0, |line| line.chars().count()) + 1)
     }
+}
+
+fn line_starts(text: &str) -> Vec<usize> {
+    let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
+    core::iter::once(0).chain(after_newlines).collect()
 }
 
 /// The text with every pre-shared key in it masked, at unchanged offsets: lines of it are shown.
@@ -162,15 +226,16 @@ fn without_keys(text: &str) -> String {
     masked
 }
 
-/// Every finding of one settings file, in the order of the file.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// Every finding of a settings file and of those that it includes, file by file.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Report {
-    text: String,
+    /// Of the files that something was found in.
+    texts: Vec<String>,
     diagnostics: Vec<Diagnostic>,
 }
 
 impl Report {
-    /// The findings, in the order of the file.
+    /// The findings, each file's in its order.
     #[must_use]
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.diagnostics
@@ -205,12 +270,26 @@ impl Report {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
+        let text = self.texts.get(diagnostic.text).map_or("", String::as_str);
+        // The renderer looks at the whole of what it is given, and settings can be long.
+        let span = diagnostic.span.clone();
+        let start = text
+            .get(..span.start)
+            .and_then(|before| before.rfind('\n'))
+            .map_or(0, |at| at + 1);
+        let end = text
+            .get(span.end..)
+            .and_then(|after| after.find('\n'))
+            .map_or(text.len(), |len| span.end + len);
+        let lines = text.get(start..end).unwrap_or_default();
+        let span = span.start.min(end) - start..span.end.min(end) - start;
         level
             .primary_title(format!("{}: {}", diagnostic.key, diagnostic.message))
             .element(
-                Snippet::source(self.text.as_str())
+                Snippet::source(lines)
+                    .line_start(diagnostic.line)
                     .path(diagnostic.file.display().to_string())
-                    .annotation(AnnotationKind::Primary.span(diagnostic.span.clone())),
+                    .annotation(AnnotationKind::Primary.span(span)),
             )
             .element(Level::HELP.message(diagnostic.remedy.as_str()))
     }

@@ -1,18 +1,21 @@
 //! `hub.toml`.
 
 use core::num::NonZeroU8;
-use core::ops::Range;
+use core::ops::{Range, RangeInclusive};
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use ike_core::{Identity, PreSharedKey};
+use ike_core::Identity;
 
+use super::diagnostic::Findings;
 use super::gateway::{self, GatewaySettings};
-use super::key::PlacedKey;
+use super::key::{self, KeySource, PlacedKey, Terms};
 use super::pair::{self, PairSettings, Placed};
 use super::routes::{self, RouteSettings};
-use super::section::{Key, Section};
-use super::{key, value};
+use super::section::{Home, Item, Key, Section};
+use super::{include, value};
 use crate::role::Role;
 
 const ROLL: Key = Key::new("roll", "roll = \"/var/lib/ike-hub.roll\"");
@@ -20,10 +23,15 @@ const WORKERS: Key = Key::new("workers", "workers = 2");
 const NTP: Key = Key::new("ntp", "[ntp]");
 const SERVE: Key = Key::new("serve", "serve = true");
 const BRANCH: Key = Key::new("branch", "[[branch]]");
+const INCLUDE: Key = Key::new("include", "include = \"branches.d/*.toml\"");
+const PSK_LIFETIME: Key = Key::new("psk_lifetime", "psk_lifetime = \"1h\"");
 const IDENTITY: Key = Key::new("identity", "identity = \"branch1\"");
 
 /// More threads than any machine has use for.
 const MAX_WORKERS: u8 = 64;
+const HOUR: Duration = Duration::from_secs(3600);
+const PSK_LIFETIMES: RangeInclusive<Duration> =
+    Duration::from_secs(10)..=HOUR.saturating_mul(24 * 7);
 
 /// The settings of a hub.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -39,6 +47,8 @@ pub struct HubSettings {
     pub workers: NonZeroU8,
     /// The routes to the branches' subnets.
     pub routes: RouteSettings,
+    /// How long a key is kept that `psk_command` has given.
+    pub psk_lifetime: Duration,
     /// The branches.
     pub branches: Vec<BranchEntry>,
 }
@@ -50,14 +60,17 @@ pub struct BranchEntry {
     /// Who it says it is.
     pub identity: Identity,
     /// How it proves it.
-    pub psk: PreSharedKey,
+    pub psk: KeySource,
     /// Its pairs, seen from the hub.
     pub pairs: Vec<PairSettings>,
 }
 
 struct PlacedBranch {
     identity: Identity,
+    /// Path to it, as `branch[0].identity`.
+    key: String,
     span: Range<usize>,
+    findings: Rc<Findings>,
     psk: Option<PlacedKey>,
     pairs: Vec<Placed>,
 }
@@ -76,20 +89,19 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<HubSetting
     };
     let routes = routes::read(&mut root);
     let workers = gateway::optional(&mut root, WORKERS, |item| item.integer(1..=MAX_WORKERS));
-    let allow_weak = gateway
-        .as_ref()
-        .is_none_or(|gateway| gateway.allow_weak_psk);
-    let branches = read_branches(&mut root, directory, allow_weak);
-    check_identities(
-        &root,
-        &branches,
-        gateway.as_ref().map(|gateway| &gateway.identity),
-    );
-    warn_about_shared_keys(&root, &branches);
-    pair::check_overlaps(
-        root.findings(),
-        branches.iter().flat_map(|branch| &branch.pairs),
-    );
+    let psk_lifetime = gateway::optional(&mut root, PSK_LIFETIME, |item| {
+        value::duration(item, PSK_LIFETIMES)
+    });
+    let terms = Terms {
+        allow_weak: gateway
+            .as_ref()
+            .is_none_or(|gateway| gateway.allow_weak_psk),
+        command: key::read_command(&mut root, directory),
+    };
+    let branches = read_all_branches(&mut root, directory, &terms);
+    check_identities(&branches, gateway.as_ref().map(|gateway| &gateway.identity));
+    warn_about_shared_keys(&branches);
+    pair::check_overlaps(branches.iter().flat_map(|branch| &branch.pairs));
     root.finish(super::home);
     let gateway = gateway?;
     let roll = roll.unwrap_or_else(|| gateway.control.with_extension("roll"));
@@ -103,18 +115,34 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<HubSetting
         serve_ntp,
         workers: workers.and_then(NonZeroU8::new).unwrap_or(NonZeroU8::MIN),
         routes,
+        psk_lifetime: psk_lifetime.unwrap_or(HOUR),
         branches,
     })
 }
 
-fn read_branches(root: &mut Section<'_>, directory: &Path, allow_weak: bool) -> Vec<PlacedBranch> {
-    let Some(item) = root.optional(BRANCH) else {
+/// The file's own branches and those of the files that it includes.
+fn read_all_branches(root: &mut Section<'_>, directory: &Path, terms: &Terms) -> Vec<PlacedBranch> {
+    let own = root.optional(BRANCH);
+    let included = root.optional(INCLUDE);
+    let nowhere = own.is_none() && included.is_none();
+    let mut branches = own
+        .map(|item| read_branches(&item, directory, terms))
+        .unwrap_or_default();
+    if let Some(item) = included {
+        for file in include::files(&item, directory) {
+            branches.extend(read_included(&item, &file, terms));
+        }
+    }
+    if nowhere || branches.is_empty() && !root.findings().has_errors() {
         root.missing(
             "branch",
             "add a `[[branch]]` with identity, psk_file and a `[[branch.pair]]`",
         );
-        return Vec::new();
-    };
+    }
+    branches
+}
+
+fn read_branches(item: &Item<'_>, directory: &Path, terms: &Terms) -> Vec<PlacedBranch> {
     let mut branches = Vec::new();
     for element in item.elements().unwrap_or_default() {
         let Some(mut section) = element.section() else {
@@ -122,14 +150,17 @@ fn read_branches(root: &mut Section<'_>, directory: &Path, allow_weak: bool) -> 
         };
         let identity = section
             .required(IDENTITY)
-            .and_then(|item| Some((value::identity(&item)?, item.span)));
-        let psk = key::read(&mut section, directory, allow_weak);
+            .and_then(|item| Some((value::identity(&item)?, item)));
+        let psk = key::read(&mut section, directory, terms);
         let pairs = pair::read_all(&mut section, Role::Hub);
         section.finish(super::home);
-        if let Some((identity, span)) = identity {
+        if let Some((identity, item)) = identity {
+            key::check_identity(&item, &identity, psk.as_ref());
             branches.push(PlacedBranch {
                 identity,
-                span,
+                key: item.key,
+                span: item.span,
+                findings: Rc::clone(item.findings),
                 psk,
                 pairs,
             });
@@ -138,14 +169,35 @@ fn read_branches(root: &mut Section<'_>, directory: &Path, allow_weak: bool) -> 
     branches
 }
 
-fn check_identities(root: &Section<'_>, branches: &[PlacedBranch], own: Option<&Identity>) {
-    let findings = root.findings();
+/// The branches of an included file, which holds nothing else.
+fn read_included(item: &Item<'_>, file: &Path, terms: &Terms) -> Vec<PlacedBranch> {
+    let Some(text) = include::read(item, file) else {
+        return Vec::new();
+    };
+    let findings = Findings::new(file, &text);
+    let branches = super::with_root(&findings, |mut root| {
+        let item = root.optional(BRANCH);
+        root.finish(home_of_included);
+        item.map(|item| read_branches(&item, super::directory_of(file), terms))
+            .unwrap_or_default()
+    });
+    item.findings.include(findings);
+    branches.unwrap_or_default()
+}
+
+fn home_of_included(name: &str) -> Option<Home> {
+    match (name, super::home(name)) {
+        ("tun" | "ntp", _) | (_, Some(Home::Top)) => Some(Home::Including),
+        (_, home) => home,
+    }
+}
+
+fn check_identities(branches: &[PlacedBranch], own: Option<&Identity>) {
     let mut seen: BTreeMap<&Identity, &PlacedBranch> = BTreeMap::new();
-    for (index, branch) in branches.iter().enumerate() {
-        let key = format!("branch[{index}].identity");
+    for branch in branches {
         let report = |message: String| {
-            findings.error(
-                &key,
+            branch.findings.error(
+                &branch.key,
                 branch.span.clone(),
                 message,
                 "give each peer an identity of its own",
@@ -155,9 +207,9 @@ fn check_identities(root: &Section<'_>, branches: &[PlacedBranch], own: Option<&
             report(format!("\"{}\" is the hub's own identity", branch.identity));
         }
         if let Some(first) = seen.get(&branch.identity) {
-            let line = findings.line_of(first.span.start);
+            let line = first.findings.line_of(first.span.start, &branch.findings);
             report(format!(
-                "a branch \"{}\" already exists on line {line}",
+                "a branch \"{}\" already exists on {line}",
                 branch.identity
             ));
         }
@@ -166,14 +218,15 @@ fn check_identities(root: &Section<'_>, branches: &[PlacedBranch], own: Option<&
 }
 
 /// A key that several branches have works, and lets each of them pass for the others.
-fn warn_about_shared_keys(root: &Section<'_>, branches: &[PlacedBranch]) {
+fn warn_about_shared_keys(branches: &[PlacedBranch]) {
     let mut groups: BTreeMap<&[u8], Vec<(&PlacedBranch, &PlacedKey)>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for branch in branches {
         if let Some(placed) = &branch.psk
+            && let KeySource::Read(key) = &placed.source
             && seen.insert(&branch.identity)
         {
-            let group = groups.entry(placed.key.as_slice()).or_default();
+            let group = groups.entry(key.as_slice()).or_default();
             group.push((branch, placed));
         }
     }
@@ -188,7 +241,7 @@ fn warn_about_shared_keys(root: &Section<'_>, branches: &[PlacedBranch]) {
             1 => String::new(),
             count => format!(" and {} more", count - 1),
         };
-        root.findings().warning(
+        first.findings.warning(
             &placed.setting,
             placed.span.clone(),
             format!(
@@ -203,13 +256,18 @@ fn warn_about_shared_keys(root: &Section<'_>, branches: &[PlacedBranch]) {
 }
 
 impl HubSettings {
-    /// How many branches have the same pre-shared key, for every branch whose key is not its own alone.
+    /// How many branches have the same pre-shared key, for every branch whose key is not its own alone. Keys that a
+    /// program gives are not known here.
     #[must_use]
     pub fn shared_keys(&self) -> BTreeMap<&Identity, usize> {
         let mut groups: BTreeMap<&[u8], Vec<&Identity>> = BTreeMap::new();
         for branch in &self.branches {
-            let group = groups.entry(branch.psk.as_slice()).or_default();
-            group.push(&branch.identity);
+            if let KeySource::Read(key) = &branch.psk {
+                groups
+                    .entry(key.as_slice())
+                    .or_default()
+                    .push(&branch.identity);
+            }
         }
         let shared = groups.into_values().filter(|group| 1 < group.len());
         shared
@@ -226,7 +284,7 @@ impl PlacedBranch {
         let pairs = self.pairs.into_iter().map(|placed| placed.pair).collect();
         Some(BranchEntry {
             identity: self.identity,
-            psk: self.psk?.key,
+            psk: self.psk?.source,
             pairs,
         })
     }

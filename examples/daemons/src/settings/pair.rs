@@ -2,12 +2,13 @@
 
 use core::net::IpAddr;
 use core::ops::Range;
+use std::rc::Rc;
 
 use ipnet::IpNet;
 use trigger::ProbeMode;
 
 use super::diagnostic::Findings;
-use super::section::{Item, Key, Section};
+use super::section::{Home, Item, Key, Section};
 use super::value;
 use crate::role::Role;
 
@@ -65,6 +66,7 @@ pub(super) struct Placed {
     pub(super) key: String,
     pub(super) remote: Range<usize>,
     name: Range<usize>,
+    findings: Rc<Findings>,
 }
 
 /// The `[[pair]]` or `[[branch.pair]]` tables below `section`, as far as each is sound in itself.
@@ -91,7 +93,7 @@ pub(super) fn read_all(section: &mut Section<'_>, role: Role) -> Vec<Placed> {
         .into_iter()
         .filter_map(|element| read(element.section()?, role))
         .collect();
-    check_names(section.findings(), &pairs);
+    check_names(&pairs);
     pairs
 }
 
@@ -115,6 +117,7 @@ fn read(mut section: Section<'_>, role: Role) -> Option<Placed> {
         })),
     };
     let name = name_item.as_ref().and_then(read_name);
+    let findings = Rc::clone(section.findings());
     section.finish(home);
     let ((local, _), (remote, remote_item), name_item) = (local?, remote?, name_item?);
     if !sides_fit(&local, &remote, &remote_item) {
@@ -135,6 +138,7 @@ fn read(mut section: Section<'_>, role: Role) -> Option<Placed> {
         key: key.trim_end_matches('.').to_owned(),
         remote: remote_item.span,
         name: name_item.span,
+        findings,
     })
 }
 
@@ -212,20 +216,20 @@ fn lies_in(address: IpAddr, item: &Item<'_>, net: &IpNet, side: &str) -> bool {
     inside
 }
 
-fn check_names(findings: &Findings, pairs: &[Placed]) {
+fn check_names(pairs: &[Placed]) {
     for (index, second) in pairs.iter().enumerate() {
         if let Some(first) = pairs
             .iter()
             .take(index)
             .find(|first| first.pair.name == second.pair.name)
         {
-            findings.error(
+            second.findings.error(
                 &format!("{}.name", second.key),
                 second.name.clone(),
                 format!(
-                    "a pair is already named \"{}\" on line {}",
+                    "a pair is already named \"{}\" on {}",
                     second.pair.name,
-                    findings.line_of(first.name.start)
+                    first.findings.line_of(first.name.start, &second.findings)
                 ),
                 "give each pair of a peer a name of its own",
             );
@@ -237,7 +241,7 @@ fn check_names(findings: &Findings, pairs: &[Placed]) {
 ///
 /// Overlapping subnets are nested, so that after sorting by the remote side only the
 /// subnets that enclose the present one have to be looked at.
-pub(super) fn check_overlaps<'p>(findings: &Findings, pairs: impl Iterator<Item = &'p Placed>) {
+pub(super) fn check_overlaps<'p>(pairs: impl Iterator<Item = &'p Placed>) {
     let mut sorted: Vec<_> = pairs.collect();
     sorted.sort_by_key(|placed| {
         (
@@ -257,14 +261,15 @@ pub(super) fn check_overlaps<'p>(findings: &Findings, pairs: impl Iterator<Item 
             .iter()
             .filter(|outer| overlap(&outer.pair.local, &placed.pair.local))
         {
-            report_overlap(findings, outer, placed);
+            report_overlap(outer, placed);
         }
         enclosing.push(placed);
     }
 }
 
-fn report_overlap(findings: &Findings, one: &Placed, other: &Placed) {
-    let (first, second) = if one.remote.start < other.remote.start {
+fn report_overlap(one: &Placed, other: &Placed) {
+    let place = |placed: &Placed| (placed.findings.file().to_owned(), placed.remote.start);
+    let (first, second) = if place(one) < place(other) {
         (one, other)
     } else {
         (other, one)
@@ -272,14 +277,14 @@ fn report_overlap(findings: &Findings, one: &Placed, other: &Placed) {
     let shared = |a: &IpNet, b: &IpNet| if a.contains(b) { *b } else { *a };
     let local = shared(&first.pair.local, &second.pair.local);
     let remote = shared(&first.pair.remote, &second.pair.remote);
-    findings.error(
+    second.findings.error(
         &format!("{}.remote", second.key),
         second.remote.clone(),
         format!(
-            "pair \"{}\" overlaps pair \"{}\" of line {} on both sides ({local} and {remote})",
+            "pair \"{}\" overlaps pair \"{}\" of {} on both sides ({local} and {remote})",
             second.pair.name,
             first.pair.name,
-            findings.line_of(first.remote.start),
+            first.findings.line_of(first.remote.start, &second.findings),
         ),
         "a packet may match one pair only: make one side of one of them narrower or different",
     );
@@ -290,10 +295,10 @@ fn overlap(a: &IpNet, b: &IpNet) -> bool {
 }
 
 /// Where a key that is unknown to a pair belongs.
-fn home(name: &str) -> Option<&'static str> {
+fn home(name: &str) -> Option<Home> {
     match name {
-        "source" | "target" | "mode" => Some("`trigger = { … }`"),
-        "name" | "local" | "remote" | "trigger" => Some("`[[pair]]`"),
+        "source" | "target" | "mode" => Some(Home::Table("`trigger = { … }`")),
+        "name" | "local" | "remote" | "trigger" => Some(Home::Table("`[[pair]]`")),
         other => super::home(other),
     }
 }

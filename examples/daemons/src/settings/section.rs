@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
@@ -21,9 +22,20 @@ impl Key {
     }
 }
 
+/// Where a key that is unknown in one place belongs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Home {
+    /// The top of the file.
+    Top,
+    /// The table of this name.
+    Table(&'static str),
+    /// The top of the file that includes this one.
+    Including,
+}
+
 /// A TOML table being read.
 pub(super) struct Section<'s> {
-    findings: &'s Findings,
+    findings: &'s Rc<Findings>,
     /// Path to the table with a dot at its end; empty for the whole file.
     prefix: String,
     /// The header, `[tun]`; an empty span at the start for the whole file.
@@ -35,7 +47,7 @@ pub(super) struct Section<'s> {
 /// A value with its place.
 #[derive(Clone)]
 pub(super) struct Item<'s> {
-    pub(super) findings: &'s Findings,
+    pub(super) findings: &'s Rc<Findings>,
     pub(super) key: String,
     pub(super) span: Range<usize>,
     example: &'static str,
@@ -44,7 +56,7 @@ pub(super) struct Item<'s> {
 
 impl<'s> Section<'s> {
     /// The whole file.
-    pub(super) fn root(findings: &'s Findings, table: &'s DeTable<'s>) -> Self {
+    pub(super) fn root(findings: &'s Rc<Findings>, table: &'s DeTable<'s>) -> Self {
         Self {
             findings,
             prefix: String::new(),
@@ -59,7 +71,7 @@ impl<'s> Section<'s> {
         self.header.clone()
     }
 
-    pub(super) fn findings(&self) -> &'s Findings {
+    pub(super) fn findings(&self) -> &'s Rc<Findings> {
         self.findings
     }
 
@@ -99,7 +111,7 @@ impl<'s> Section<'s> {
     }
 
     /// Reports what nobody asked for. `home` knows which table a misplaced key belongs to.
-    pub(super) fn finish(self, home: fn(&str) -> Option<&'static str>) {
+    pub(super) fn finish(self, home: fn(&str) -> Option<Home>) {
         for name in self.table.keys() {
             if self.known.contains(&name.get_ref().as_ref()) {
                 continue;
@@ -117,17 +129,20 @@ impl<'s> Section<'s> {
     fn remedy_for_unknown(
         &self,
         name: &Spanned<Cow<'_, str>>,
-        home: fn(&str) -> Option<&'static str>,
+        home: fn(&str) -> Option<Home>,
     ) -> String {
         let name = name.get_ref();
         if let Some(nearest) = nearest(name, &self.known) {
             return format!("did you mean `{nearest}`?");
         }
         match home(name) {
-            Some("") => format!(
+            Some(Home::Top) => format!(
                 "`{name}` belongs to the top of the file: move it above the first [section]"
             ),
-            Some(section) => format!("move `{name}` below {section}"),
+            Some(Home::Table(table)) => format!("move `{name}` below {table}"),
+            Some(Home::Including) => {
+                format!("move `{name}` to the file that includes this one: here are branches only")
+            }
             None => format!("remove it; the keys here are {}", self.known.join(", ")),
         }
     }
@@ -183,6 +198,14 @@ impl<'s> Item<'s> {
             );
         }
         value
+    }
+
+    /// The elements of an array; what is no array is its own only element.
+    pub(super) fn one_or_more(&self) -> Vec<Self> {
+        match self.value {
+            DeValue::Array(_) => self.elements().unwrap_or_default(),
+            _ => vec![self.clone()],
+        }
     }
 
     /// The elements of an array.

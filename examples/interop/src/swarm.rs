@@ -1,0 +1,364 @@
+//! Thousands of branches in one process, which all come at once; and how soon a hub answers its operator meanwhile.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use daemons::io::{OuterSockets, ReceiveBuffers};
+use daemons::settings::BranchSettings;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use trigger::ike_core::{Encapsulation, EndpointConfig, PeerConfig, PreSharedKey};
+use trigger::ntp_core::NtpTimestamp;
+use trigger::{Branch, BranchConfig, CryptoProvider, Event, PairConfig, ProbeMode, Trigger};
+
+use crate::clock;
+use crate::lab::PSK;
+use crate::namespace::Namespace;
+use crate::process::{BRIEF, Running};
+use crate::runner::Case;
+use crate::site::Site;
+
+/// Branches of the case; the command takes more.
+const BRANCHES: u32 = 2_000;
+/// How long the hub may take to answer, with a machine that has other things to do as well.
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+/// How long the branches may take in all, for each thousand of them.
+const LIMIT_PER_THOUSAND: Duration = Duration::from_secs(60);
+/// Between two questions.
+const QUESTION_INTERVAL: Duration = Duration::from_millis(100);
+
+const HUB: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const HUB_PRIVATE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 61, 3, 26));
+const IKE_PORT: u16 = 1500;
+const NAT_PORT: u16 = 14_500;
+
+/// How many branches.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Arguments {
+    /// How many branches come at once.
+    #[arg(long, default_value_t = 10_000)]
+    branches: u32,
+}
+
+/// `operate/control-under-load`.
+pub fn cases() -> Vec<Case> {
+    vec![Case::new("operate/control-under-load".to_owned(), |site| {
+        measure(site, BRANCHES)
+    })]
+}
+
+/// Prints what the case measures, with any number of branches.
+///
+/// # Errors
+///
+/// When the branches do not all come, or the hub takes too long to answer.
+pub fn control(root: &Path, binaries: &Path, arguments: Arguments) -> Result<()> {
+    let site = Site::new(root, 0, "control", binaries)?;
+    println!("{}", measure(&site, arguments.branches)?);
+    site.clear()
+}
+
+/// Plays the branches until all of them are up.
+///
+/// # Errors
+///
+/// When they cannot be made, or not all of them come up in time.
+pub fn play(arguments: Arguments) -> Result<()> {
+    Swarm::new(arguments.branches)?.run(limit(arguments.branches))
+}
+
+fn limit(branches: u32) -> Duration {
+    LIMIT_PER_THOUSAND * branches.div_ceil(1000)
+}
+
+fn measure(site: &Site, branches: u32) -> Result<String> {
+    let namespace = Namespace::new(format!("{}-swarm", site.prefix()))?;
+    let socket = site.socket(crate::lab::Role::Hub);
+    let config = site.directory().join("hub.toml");
+    fs::write(&config, hub_settings(branches, &socket))?;
+    let binary = site.binaries().join("hub");
+    let argv = [
+        &*binary.to_string_lossy(),
+        "run",
+        "--config",
+        &*config.to_string_lossy(),
+    ];
+    let level = [("RUST_LOG", "warn,daemons=warn")];
+    let mut hub = namespace.start("our hub", &argv, &level, &site.directory().join("log"))?;
+    clock::within(BRIEF, "the hub's control socket", || {
+        hub.alive()?;
+        Ok(UnixStream::connect(&socket).ok().map(drop))
+    })?;
+    let program = site.binaries().join("interop");
+    let argv = [
+        &*program.to_string_lossy(),
+        "swarm",
+        "--branches",
+        &branches.to_string(),
+    ];
+    let began = clock::now();
+    let mut swarm = namespace.start(
+        "the branches",
+        &argv,
+        &[],
+        &site.directory().join("swarm.log"),
+    )?;
+    let answers = ask_until_ended(&socket, &mut hub, &mut swarm, limit(branches))?;
+    let took = clock::since(began);
+    let longest = answers.iter().max().copied().unwrap_or_default();
+    let median = {
+        let mut sorted = answers.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    };
+    ensure!(
+        longest < ANSWER_LIMIT,
+        "the control socket took {longest:?} for an answer while {branches} branches came"
+    );
+    Ok(format!(
+        "{branches} branches up in {:.0} s, {} answers, the longest after {:.0} ms, half of them within {:.0} ms",
+        took.as_secs_f64(),
+        answers.len(),
+        longest.as_secs_f64() * 1e3,
+        median.as_secs_f64() * 1e3
+    ))
+}
+
+/// Asks for the status again and again; how long each whole answer took.
+fn ask_until_ended(
+    socket: &Path,
+    hub: &mut Running,
+    swarm: &mut Running,
+    limit: Duration,
+) -> Result<Vec<Duration>> {
+    let (began, mut answers) = (clock::now(), Vec::new());
+    loop {
+        let asked = clock::now();
+        let mut stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(BRIEF))?;
+        stream.write_all(b"{\"command\":\"status\"}\n")?;
+        let mut line = Vec::new();
+        BufReader::new(stream).read_until(b'\n', &mut line)?;
+        ensure!(line.starts_with(b"{\"status\":"), "no status");
+        answers.push(clock::since(asked));
+        hub.alive()?;
+        if let Some(status) = swarm.has_ended()? {
+            ensure!(status.success(), "the branches: {}", swarm.log()?);
+            return Ok(answers);
+        }
+        ensure!(
+            clock::since(began) < limit,
+            "the branches have not come within {limit:?}"
+        );
+        clock::pause(QUESTION_INTERVAL)?;
+    }
+}
+
+fn hub_settings(branches: u32, socket: &Path) -> String {
+    let mut text = format!(
+        "identity = \"hub\"\nlisten = [\"{HUB}\"]\nencapsulation = \"always\"\ncontrol = \"{}\"\nroll = \"{}\"\n\
+         [tun]\nname = \"hub0\"\naddresses = [\"{HUB_PRIVATE}/24\"]\n",
+        socket.display(),
+        socket.with_extension("roll").display(),
+    );
+    for number in 0..branches {
+        let subnet = Place::of(number).subnet;
+        text.push_str(&format!(
+            "[[branch]]\nidentity = \"b{number}\"\npsk = \"{PSK}\"\n[[branch.pair]]\nname = \"p\"\nlocal = \"10.61.3.0/24\"\nremote = \"{subnet}\"\n"
+        ));
+    }
+    text
+}
+
+/// Where one of the branches is.
+struct Place {
+    outer: Ipv4Addr,
+    inner: Ipv4Addr,
+    subnet: String,
+}
+
+impl Place {
+    fn of(number: u32) -> Self {
+        // 127.16.0.0 and 10.100.0.0 upwards.
+        let outer = Ipv4Addr::from(0x7f10_0000 + number);
+        let subnet = Ipv4Addr::from(0x0a64_0000 + (number << 8));
+        Self {
+            outer,
+            inner: Ipv4Addr::from(u32::from(subnet) + 1),
+            subnet: format!("{subnet}/24"),
+        }
+    }
+
+    /// Whose outer address this is.
+    fn number(outer: IpAddr) -> Option<usize> {
+        let IpAddr::V4(outer) = outer else {
+            return None;
+        };
+        usize::try_from(u32::from(outer).checked_sub(0x7f10_0000)?).ok()
+    }
+}
+
+/// The branches and their sockets.
+struct Swarm {
+    branches: Vec<(Branch, Option<Instant>)>,
+    due: BTreeSet<(Instant, usize)>,
+    sockets: OuterSockets,
+    up: usize,
+}
+
+impl Swarm {
+    fn new(count: u32) -> Result<Self> {
+        let text = format!(
+            "identity = \"swarm\"\nhubs = [\"{HUB}\"]\nhub_identity = \"hub\"\npsk = \"{PSK}\"\nencapsulation = \"always\"\n\
+             ike_port = {IKE_PORT}\nnat_port = {NAT_PORT}\n[[pair]]\nname = \"p\"\nlocal = \"10.100.0.0/24\"\nremote = \"10.61.3.0/24\"\n\
+             trigger = {{ source = \"10.100.0.1\", target = \"{HUB_PRIVATE}\" }}\n"
+        );
+        let accepted = BranchSettings::parse(&PathBuf::from("swarm"), &text)
+            .map_err(|report| anyhow::anyhow!(report.render(false)))?;
+        let sockets = OuterSockets::open(&accepted.settings.gateway, &mut Default::default())?;
+        let now = clock::now();
+        let branches = (0..count).map(|number| Ok((branch(number, now)?, None)));
+        let mut swarm = Self {
+            branches: branches.collect::<Result<_>>()?,
+            due: BTreeSet::new(),
+            sockets,
+            up: 0,
+        };
+        for index in 0..swarm.branches.len() {
+            swarm.drain(index);
+        }
+        Ok(swarm)
+    }
+
+    fn run(mut self, limit: Duration) -> Result<()> {
+        let began = clock::now();
+        let mut buffers = ReceiveBuffers::default();
+        while self.up < self.branches.len() {
+            ensure!(
+                clock::since(began) < limit,
+                "{} of {} up within {limit:?}",
+                self.up,
+                self.branches.len()
+            );
+            self.wait()?;
+            let now = clock::now();
+            for index in 0..self.sockets.fds().len() {
+                self.receive(now, index, &mut buffers);
+            }
+            while let Some(&(at, index)) = self.due.first()
+                && at <= now
+            {
+                if let Some((branch, _)) = self.branches.get_mut(index) {
+                    branch.handle_timeout(now);
+                }
+                self.drain(index);
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(&self) -> Result<()> {
+        let left = self
+            .due
+            .first()
+            .map(|(at, _)| at.saturating_duration_since(clock::now()));
+        let left = left.unwrap_or(QUESTION_INTERVAL).min(QUESTION_INTERVAL);
+        let mut fds: Vec<_> = self
+            .sockets
+            .fds()
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
+        poll(&mut fds, Timespec::try_from(left).ok().as_ref())?;
+        Ok(())
+    }
+
+    fn receive(&mut self, now: Instant, index: usize, buffers: &mut ReceiveBuffers) {
+        let Self {
+            branches, sockets, ..
+        } = self;
+        let mut touched = BTreeSet::new();
+        // Nothing there is no failure.
+        let _ = sockets.receive(index, buffers, |received| {
+            let Some(number) = Place::number(received.destination.ip()) else {
+                return;
+            };
+            if let Some((branch, _)) = branches.get_mut(number) {
+                // What it drops it sends again, or the hub does.
+                let _ = branch.handle_datagram(
+                    now,
+                    received.source,
+                    received.destination,
+                    received.octets,
+                );
+                touched.insert(number);
+            }
+        });
+        for number in touched {
+            self.drain(number);
+        }
+    }
+
+    fn drain(&mut self, index: usize) {
+        let Some((branch, armed)) = self.branches.get_mut(index) else {
+            return;
+        };
+        while let Some(transmit) = branch.poll_transmit() {
+            // A full buffer loses it as a full link would.
+            let _ = self.sockets.send(&transmit.path, &transmit.contents);
+        }
+        while let Some(event) = branch.poll_event() {
+            match event {
+                Event::PairUp { .. } => self.up += 1,
+                Event::PairDown { .. } => self.up -= 1,
+                _ => {}
+            }
+        }
+        if let Some(at) = armed.take() {
+            self.due.remove(&(at, index));
+        }
+        *armed = branch.poll_timeout();
+        if let Some(at) = *armed {
+            self.due.insert((at, index));
+        }
+    }
+}
+
+fn branch(number: u32, now: Instant) -> Result<Branch> {
+    let site = Place::of(number);
+    let crypto = CryptoProvider::rustcrypto();
+    let endpoint = EndpointConfig::builder(crypto.ike.clone())
+        .ike_port(IKE_PORT)
+        .nat_port(NAT_PORT)
+        .exponent_pool(0)
+        .build()?;
+    let peer = PeerConfig::builder(
+        format!("b{number}").parse()?,
+        "hub".parse()?,
+        PreSharedKey::new(PSK.as_bytes()),
+    )
+    .encapsulation(Encapsulation::Always);
+    let trigger = Trigger::new(site.inner.into(), HUB_PRIVATE).with_mode(ProbeMode::Client);
+    let pair = PairConfig::new("p", site.subnet.parse()?, "10.61.3.0/24".parse()?)
+        .with_trigger(trigger)?;
+    let config = BranchConfig::builder(endpoint, peer, crypto)
+        .ike_port(IKE_PORT)
+        .hub_at(SocketAddr::new(HUB, 500))
+        .pair(pair)
+        .build()
+        .context("a branch's settings")?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test harness has the time of the machine"
+    )]
+    let wall = NtpTimestamp::from_system_time(SystemTime::now());
+    let mut branch = Branch::new(Arc::new(config), now, wall);
+    branch.handle_link_up(now, site.outer.into());
+    Ok(branch)
+}
