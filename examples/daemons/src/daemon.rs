@@ -271,6 +271,12 @@ impl Daemon {
             self.routes.leave();
             self.service.leave();
             self.departed = true;
+            if self.role.role() == Role::Hub {
+                // A branch believes a Delete and comes back at once; the successor's call is only a hint, which it
+                // takes a second to make sure of.
+                self.machine.close(clock::now());
+                self.drain();
+            }
         } else {
             warn!("a successor has failed to take over: going on");
         }

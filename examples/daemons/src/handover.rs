@@ -2,8 +2,9 @@
 //!
 //! The successor reads its own settings first and asks for the descriptors over the control socket; its predecessor
 //! goes on with its work meanwhile. Once the successor has everything it needs it tells its predecessor to depart,
-//! which stops without a Delete and gives what it knows of its branches. If the successor fails before, nothing has
+//! which gives what it knows of its branches and stops. If the successor fails before, nothing has
 //! happened. Neither keys nor counters change hands: every SA is negotiated anew.
+//! A hub that departs tells its branches so, which brings them back at once; who misses that is on the roll.
 
 use std::io::{self, IoSlice, IoSliceMut, Write as _};
 use std::mem::MaybeUninit;

@@ -266,7 +266,8 @@ mod tests {
         // It may take the system a moment to bury it.
         let state = || std::fs::read_to_string(format!("/proc/{}/stat", child.trim()));
         for _ in 0..2000 {
-            if state().map_or(true, |state| state.contains(") Z ")) {
+            let runs = state().is_ok_and(|state| !state.contains(") Z "));
+            if !runs {
                 return;
             }
             std::thread::sleep(Duration::from_millis(5));

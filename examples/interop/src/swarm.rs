@@ -249,7 +249,8 @@ impl Swarm {
             );
             self.wait()?;
             let now = clock::now();
-            for index in 0..self.sockets.fds().len() {
+            let sockets = self.sockets.fds().len();
+            for index in 0..sockets {
                 self.receive(now, index, &mut buffers);
             }
             while let Some(&(at, index)) = self.due.first()
@@ -314,10 +315,10 @@ impl Swarm {
             let _ = self.sockets.send(&transmit.path, &transmit.contents);
         }
         while let Some(event) = branch.poll_event() {
-            match event {
-                Event::PairUp { .. } => self.up += 1,
-                Event::PairDown { .. } => self.up -= 1,
-                _ => {}
+            if let Event::PairUp { .. } = event {
+                self.up += 1;
+            } else if let Event::PairDown { .. } = event {
+                self.up = self.up.saturating_sub(1);
             }
         }
         if let Some(at) = armed.take() {

@@ -37,7 +37,7 @@ pub enum Request {
     Reload,
     /// Asks for the daemon's descriptors; it goes on until it is told to depart.
     Takeover,
-    /// After a takeover over the same connection: asks it to stop at once, without a word to anybody.
+    /// After a takeover over the same connection: asks it to stop at once.
     Depart,
     /// Asks for everything that happens from now on, a line each, until the client goes.
     Events,
