@@ -382,6 +382,7 @@ impl Hub {
     /// Does what time has made due.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.advance(now);
+        self.keys_due(now);
         self.endpoint.handle_timeout(now);
         for _ in 0..CALLS_PER_STEP {
             let Some(entry) = self.roll_call.due(now, &self.config.timing) else {
@@ -391,7 +392,6 @@ impl Hub {
                 .announce_loss(now, entry.local(), entry.remote(), entry.cookies());
         }
         self.settle(now);
-        self.keys_due(now);
         while let Some(&(at, pair)) = self.wakes.first() {
             if now < at {
                 break;
