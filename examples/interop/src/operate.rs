@@ -20,6 +20,8 @@ use crate::tunnel::{Gateway, Tunnel};
 const INTERVAL: Duration = Duration::from_millis(10);
 /// How long a pair may be dark for an upgrade.
 const DARKNESS_LIMIT: f64 = 1.0;
+/// An SA that is deleted when it is younger counts as a failure at the branch, which then backs off.
+const GROWN_UP: Duration = Duration::from_secs(11);
 /// How long the slow key store takes.
 const STORE: Duration = Duration::from_secs(2);
 
@@ -79,6 +81,7 @@ fn takeover(site: &Site, path: Path) -> Result<String> {
     }
     ping::none_lost(streams).context("successors that failed")?;
 
+    clock::pause(GROWN_UP)?;
     let mut remark = String::new();
     for role in [Role::Hub, Role::Branch] {
         let streams = PAIRS
@@ -167,6 +170,7 @@ fn reload(site: &Site) -> Result<String> {
         said.contains("1 removed, 1 untouched"),
         "`hub reload` says: {said}"
     );
+    clock::pause(Duration::from_secs(1))?;
     let lost = ping::none_lost(streams).context("while other branches came and went");
     let sent = lost?;
 
