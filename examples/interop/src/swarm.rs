@@ -286,21 +286,24 @@ impl Swarm {
         } = self;
         let mut touched = BTreeSet::new();
         // Nothing there is no failure.
-        let _ = sockets.receive(index, buffers, |received| {
-            let Some(number) = Place::number(received.destination.ip()) else {
-                return;
+        let Ok(received) = sockets.receive(index, buffers) else {
+            return;
+        };
+        for datagram in received {
+            let Some(number) = Place::number(datagram.destination.ip()) else {
+                continue;
             };
             if let Some((branch, _)) = branches.get_mut(number) {
                 // What it drops it sends again, or the hub does.
                 let _ = branch.handle_datagram(
                     now,
-                    received.source,
-                    received.destination,
-                    received.octets,
+                    datagram.source,
+                    datagram.destination,
+                    datagram.contents,
                 );
                 touched.insert(number);
             }
-        });
+        }
         for number in touched {
             self.drain(number);
         }
