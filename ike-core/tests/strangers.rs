@@ -184,15 +184,18 @@ fn next_door_v6(number: u32) -> SocketAddr {
     (IpAddr::V6(Ipv6Addr::from(address | mixed << 32)), 500).into()
 }
 
+/// Where the message of this number seems to come from.
+type Source = fn(u32) -> SocketAddr;
+
 struct Flood {
     /// Message 1 of each identity that it names, in turn.
     messages: Vec<Vec<u8>>,
-    source: fn(u32) -> SocketAddr,
+    source: Source,
     sent: u32,
 }
 
 impl Flood {
-    fn new(names: &[&str], source: fn(u32) -> SocketAddr) -> Self {
+    fn new(names: &[&str], source: Source) -> Self {
         Self {
             messages: names.iter().map(|name| first_message(name)).collect(),
             source,
@@ -326,7 +329,7 @@ fn a_genuine_branch_connects_within_a_second_whoever_floods() {
     let everybody: Vec<_> = (1..=20).map(|number| format!("branch{number}")).collect();
     let mut mixed: Vec<_> = everybody.iter().map(String::as_str).collect();
     mixed.extend(["nobody", "who", "neither"]);
-    let floods: [(&str, &[&str], fn(u32) -> SocketAddr, bool); 8] = [
+    let floods: [(&str, &[&str], Source, bool); 8] = [
         ("unknown names", &["nobody"], anywhere, false),
         ("its own name", &["branch1"], anywhere, false),
         ("another name", &["branch7"], anywhere, false),

@@ -114,8 +114,10 @@ impl Shards {
     pub fn of_identity(&self, identity: &Identity) -> Shard {
         let mut hash = Fnv::default();
         match identity {
-            Identity::Address(IpAddr::V4(address)) => hash.add(&address.octets()),
-            Identity::Address(IpAddr::V6(address)) => hash.add(&address.octets()),
+            Identity::Address(address) => match address {
+                IpAddr::V4(address) => hash.add(&address.octets()),
+                IpAddr::V6(address) => hash.add(&address.octets()),
+            },
             // As they are compared: without regard to case.
             Identity::Fqdn(name) | Identity::UserFqdn(name) => {
                 hash.add(name.to_ascii_lowercase().as_bytes());

@@ -117,7 +117,9 @@ fn fragments_may_carry_the_flag_of_what_they_are_pieces_of() {
     world.acquire_all();
     let (mut seen, mut flagged) = (0, 0);
     for _ in 0..200 {
-        for sent in world.wire[seen..].to_vec() {
+        let sent_since = world.wire[seen..].to_vec();
+        seen += sent_since.len();
+        for sent in sent_since {
             let id = u16::try_from(sent.index).unwrap();
             let pieces = fragment_message(&sent.contents, id, 80)
                 .unwrap_or_else(|| vec![sent.contents.clone()]);
@@ -134,7 +136,6 @@ fn fragments_may_carry_the_flag_of_what_they_are_pieces_of() {
                     piece,
                 );
             }
-            seen += 1;
         }
         world.run_for(ms(5));
     }

@@ -177,19 +177,7 @@ impl OddInitiator {
             private = group.generate(&random);
         }
         let g_xi = &private.public()[usize::from(self.drop_leading_zeros)..];
-        let mut proposal = ProposalBuilder::new(0, ProtocolId::ISAKMP, &[]);
-        for (at, group) in (0..).zip(self.other_groups.iter().chain([&number])) {
-            let attributes = phase_one_attributes(
-                self.life,
-                self.long_attributes,
-                *group,
-                &self.extra_attributes,
-            );
-            proposal = proposal.transform(self.transform_number + at, 1, &attributes);
-        }
-        let sa = SecurityAssociationBuilder::new()
-            .proposal(&proposal)
-            .build();
+        let sa = self.offer(number);
         let ni = self.nonce.as_slice();
         let first = self.message_1(&sa, g_xi, ni);
         let (source, destination) = clear_message_to(world, Side::Hub);
@@ -253,6 +241,22 @@ impl OddInitiator {
             base_iv,
         });
         self.send_third(world);
+    }
+
+    fn offer(&self, group: u16) -> Vec<u8> {
+        let mut proposal = ProposalBuilder::new(0, ProtocolId::ISAKMP, &[]);
+        for (at, group) in (0..).zip(self.other_groups.iter().chain([&group])) {
+            let attributes = phase_one_attributes(
+                self.life,
+                self.long_attributes,
+                *group,
+                &self.extra_attributes,
+            );
+            proposal = proposal.transform(self.transform_number + at, 1, &attributes);
+        }
+        SecurityAssociationBuilder::new()
+            .proposal(&proposal)
+            .build()
     }
 
     fn message_1(&self, sa: &[u8], g_xi: &[u8], ni: &[u8]) -> Vec<u8> {
