@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
     clippy::std_instead_of_core,
     clippy::wildcard_enum_match_arm,
     unused_qualifications,
@@ -176,7 +177,7 @@ impl Site {
             }
             let mut to_branch = Vec::new();
             for transmit in to_hub {
-                self.to_hub(&transmit.path, &transmit.contents);
+                self.deliver_to_hub(&transmit.path, &transmit.contents);
             }
             for hub in &mut self.hubs {
                 while let Some(transmit) = hub.poll_transmit() {
@@ -187,12 +188,12 @@ impl Site {
                 return;
             }
             for transmit in to_branch {
-                self.to_branch(&transmit.path, &transmit.contents);
+                self.deliver_to_branch(&transmit.path, &transmit.contents);
             }
         }
     }
 
-    fn to_hub(&mut self, path: &Path, contents: &[u8]) {
+    fn deliver_to_hub(&mut self, path: &Path, contents: &[u8]) {
         let mut contents = contents.to_vec();
         let shard = match path.carrier {
             Carrier::Esp => self.shards.of_esp(&contents),
@@ -217,7 +218,7 @@ impl Site {
         }
     }
 
-    fn to_branch(&mut self, path: &Path, contents: &[u8]) -> Option<Vec<u8>> {
+    fn deliver_to_branch(&mut self, path: &Path, contents: &[u8]) -> Option<Vec<u8>> {
         let node = self.nodes.get_mut(&path.destination.ip())?;
         let mut contents = contents.to_vec();
         let taken = match path.carrier {
@@ -265,7 +266,7 @@ impl Site {
         let Encapsulated::Sealed { path, len, .. } = sent else {
             panic!("branch {number}: {sent:?} at {shard:?}");
         };
-        assert_eq!(self.to_branch(&path, &sealed[..len]), Some(request));
+        assert_eq!(self.deliver_to_branch(&path, &sealed[..len]), Some(request));
         let mut reply = Vec::new();
         udp_packet(there, here, Dscp::default(), b"17.4", &mut reply).unwrap();
         let mut sealed = vec![0; reply.len() + MAX_OVERHEAD];
@@ -275,7 +276,7 @@ impl Site {
             panic!("branch {number} cannot answer");
         };
         let before = self.delivered;
-        self.to_hub(&path, &sealed[..len]);
+        self.deliver_to_hub(&path, &sealed[..len]);
         assert_eq!(self.delivered, before + 1);
     }
 }

@@ -113,7 +113,7 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<BranchSett
     Some(BranchSettings {
         hubs,
         standby: standby.unwrap_or_default(),
-        failback_hold: failback_hold.unwrap_or(Timing::default().failback_hold),
+        failback_hold: failback_hold.unwrap_or_else(|| Timing::default().failback_hold),
         hub_ike_port: hub_ike_port.unwrap_or(gateway.ike_port),
         hub_nat_port: hub_nat_port.unwrap_or(gateway.nat_port),
         hub_identity: hub_identity?.0,
