@@ -170,7 +170,7 @@ fn transform_fields(message: &[u8], mut at: usize, fields: &mut Vec<Field>) {
 #[test]
 fn the_message_itself_is_well_formed() {
     assert_eq!(decode_datagram(&message()), Ok(()));
-    assert_eq!(probe_sequence(&message()), Some(0));
+    assert_eq!(spi_len(&message()), Some(16));
     let fields = fields(&message());
     let count = |what| fields.iter().filter(|field| field.what == what).count();
     assert_eq!(count("payload"), 11);
@@ -209,9 +209,11 @@ fn each_length_lies_in_turn_and_is_found_out() {
             let octets = lie.to_be_bytes();
             lying[field.offset..field.offset + field.width]
                 .copy_from_slice(&octets[octets.len() - field.width..]);
-            // A notification's data may be anything, so a shorter SPI only makes it another one.
+            // A notification's data may be anything, so a shorter SPI only makes it another one, with more data.
             let found_out = match field.what {
-                "notification SPI" => probe_sequence(&lying).is_none(),
+                "notification SPI" => {
+                    spi_len(&lying).is_none_or(|found| found == lie && lie < truth)
+                }
                 _ => decode_datagram(&lying).is_err(),
             };
             assert!(found_out, "{field:?} is {lie} instead of {truth}");
@@ -219,11 +221,11 @@ fn each_length_lies_in_turn_and_is_found_out() {
     }
 }
 
-/// The sequence number of the liveness probe in the message, if it is still one.
-fn probe_sequence(message: &[u8]) -> Option<u32> {
+/// How long the SPI of the message's notification is, if it still has one.
+fn spi_len(message: &[u8]) -> Option<usize> {
     let payloads = Message::decode(message).ok()?.payloads().ok()?;
     let payload = payloads.exactly_one(PayloadType::NOTIFICATION).ok()?;
-    Notification::decode(payload.body()).ok()?.sequence()
+    Some(Notification::decode(payload.body()).ok()?.spi().len())
 }
 
 #[test]
