@@ -24,6 +24,7 @@ use crate::peer::Peer;
 use crate::phase_one::aggressive_responder::{FirstMessage, Initiator};
 use crate::phase_one::exponent_pool::ExponentPool;
 use crate::phase_one::half_open::{HalfOpenTable, HeldMessage};
+use crate::phase_one::slot::Slots;
 use crate::spi::Spi;
 use crate::stats::Stats;
 use crate::stranger::StrangerLimit;
@@ -55,6 +56,7 @@ pub struct Endpoint {
     pending: BTreeMap<CredentialsRequest, Pending>,
     next_request: u64,
     half_open: HalfOpenTable,
+    slots: Slots,
     pool: ExponentPool,
     /// When the next value may be made for the pool.
     pool_due: Instant,
@@ -97,6 +99,7 @@ impl Endpoint {
             pending: BTreeMap::new(),
             next_request: 1,
             half_open: HalfOpenTable::default(),
+            slots: Slots::new(now, config.key_exchange_time()),
             pool: ExponentPool::new(config.exponent_pool()),
             pool_due: now,
             pool_filled: now,
@@ -355,7 +358,7 @@ impl Endpoint {
     }
 
     /// Tells a peer of a former life that its ISAKMP SA is gone, by an unauthenticated INVALID-COOKIE under the cookies
-    /// of that SA, within limits. For a roll call after a restart.
+    /// of that SA. For a roll call after a restart: how fast is for the caller to limit, who knows whom it calls.
     pub fn announce_loss(
         &mut self,
         now: Instant,
@@ -367,6 +370,12 @@ impl Endpoint {
         if !self.closed && !self.index.isakmp_sas.contains_key(&cookies) {
             self.send_invalid_cookie(Path { local, remote }, Received::Nothing, cookies);
         }
+    }
+
+    /// Whether an initiator at this address has begun phase 1 under this identity and is yet to prove itself.
+    #[must_use]
+    pub fn is_coming(&self, identity: &Identity, from: IpAddr) -> bool {
+        self.half_open.is_coming(identity, from)
     }
 
     /// The newest ISAKMP SA with a peer.

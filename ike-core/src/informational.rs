@@ -481,7 +481,7 @@ impl Peer {
             return;
         }
         if let Some(phase_one) = &mut self.phase_one {
-            phase_one.retransmit.restart(context.now);
+            phase_one.call_again(context.now);
         }
         context.output.event(Event::Hinted {
             peer: self.id,

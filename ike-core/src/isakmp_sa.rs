@@ -45,6 +45,8 @@ pub(crate) struct Traversal {
 pub(crate) struct Capabilities {
     pub(crate) dead_peer_detection: bool,
     pub(crate) fragmentation: bool,
+    /// Message 3 can wait for a slot.
+    pub(crate) slots: bool,
 }
 
 /// Everything that phase 1 has settled.
@@ -97,6 +99,8 @@ pub(crate) struct IsakmpSa {
     pub(crate) retires: Option<Instant>,
     /// An authenticated message has come from the peer since it was established.
     pub(crate) proven: bool,
+    /// Message 3 has waited for its slot: the peer has much to do.
+    pub(crate) peer_is_busy: bool,
     pub(crate) third_message: Option<ThirdMessage>,
     third_check: Option<Box<ThirdCheck>>,
     quick_mode_ids: RecentIds<RECENT_QUICK_MODE_IDS>,
@@ -125,6 +129,7 @@ impl IsakmpSa {
             schedule,
             retires: None,
             proven,
+            peer_is_busy: false,
             third_message: None,
             third_check,
             quick_mode_ids: RecentIds::default(),

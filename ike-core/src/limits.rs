@@ -17,6 +17,12 @@ pub(crate) const STRANGERS_EVENTS: usize = 1024;
 /// How long a responder keeps an exchange whose initiator has not proved itself.
 pub(crate) const HALF_OPEN_LIFETIME: Duration = Duration::from_secs(20);
 
+/// The longest time that an initiator waits for a responder that is busy, and that a responder asks it to wait.
+pub(crate) const LONGEST_SLOT: Duration = Duration::from_secs(30);
+
+/// Beyond this, an initiator is asked to wait with message 3.
+pub(crate) const SHORTEST_SLOT: Duration = Duration::from_millis(25);
+
 /// How often the same message 2 is sent again because message 1 came again.
 pub(crate) const MESSAGE_2_REPEATS: u8 = 6;
 

@@ -404,10 +404,12 @@ impl Peer {
             .isakmp_sas
             .last_mut()
             .ok_or(AcquireError::NotInitiator)?;
+        // Many others are before it at a peer that is busy: the round trip says nothing of how soon it can answer.
+        let srtt = self.srtt.filter(|_| !isakmp.peer_is_busy);
         let (message_id, mut awaiting) =
-            AwaitingHash2::begin(context, isakmp, &self.config, pair, self.srtt)
+            AwaitingHash2::begin(context, isakmp, &self.config, pair, srtt)
                 .ok_or(AcquireError::UnsupportedAlgorithm)?;
-        if let (false, Some(srtt)) = (isakmp.proven, self.srtt) {
+        if let (false, Some(srtt)) = (isakmp.proven, srtt) {
             // Message 3 is still under way, and some responders drop what overtakes it.
             awaiting
                 .retransmit

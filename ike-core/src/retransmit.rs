@@ -83,6 +83,16 @@ impl Retransmit {
         self.due = now;
     }
 
+    /// Adds one repetition, now.
+    pub(crate) fn repeat_now(&mut self, now: Instant) {
+        self.early = Some(now);
+    }
+
+    /// When the repetition ahead of the schedule is due, if there is to be one.
+    pub(crate) fn early(&self) -> Option<Instant> {
+        self.early
+    }
+
     pub(crate) fn due(&self) -> Instant {
         self.early.unwrap_or(self.due)
     }

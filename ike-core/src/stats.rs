@@ -32,6 +32,10 @@ pub struct Stats {
     pub half_open_evicted: u64,
     /// Half-open exchanges whose initiator never came back.
     pub half_open_expired: u64,
+    /// Initiators that were asked to wait with message 3 until there is time for them.
+    pub slots_given: u64,
+    /// Our own phase 1 exchanges that waited with message 3 because the responder asked for it.
+    pub slots_taken: u64,
     /// Quick mode messages held until message 3 of phase 1 had come.
     pub held: u64,
     /// Fragments received.
@@ -98,6 +102,8 @@ impl Stats {
             half_open_evicted,
             half_open_expired,
             held,
+            slots_given,
+            slots_taken,
             fragments_in,
             reassembled,
             stranger_answers_out,
@@ -122,6 +128,8 @@ impl Stats {
             (half_open_evicted, other.half_open_evicted),
             (half_open_expired, other.half_open_expired),
             (held, other.held),
+            (slots_given, other.slots_given),
+            (slots_taken, other.slots_taken),
             (fragments_in, other.fragments_in),
             (reassembled, other.reassembled),
             (stranger_answers_out, other.stranger_answers_out),

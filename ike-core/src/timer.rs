@@ -51,10 +51,7 @@ impl Timers {
 impl Peer {
     /// The earliest time at which something is due.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let phase_one = self
-            .phase_one
-            .as_ref()
-            .map(|phase_one| phase_one.retransmit.due());
+        let phase_one = self.phase_one.as_ref().map(|phase_one| phase_one.due());
         let exchanges = self
             .exchanges
             .iter()
@@ -91,8 +88,11 @@ impl Peer {
         let Some(phase_one) = &mut self.phase_one else {
             return;
         };
-        if context.now < phase_one.retransmit.due() {
+        if context.now < phase_one.due() {
             return;
+        }
+        if let Some(verified) = phase_one.take_for_slot(context.now) {
+            return self.complete_phase_one(context, verified);
         }
         match phase_one
             .retransmit

@@ -4,6 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use core::cmp::Ordering;
 use core::fmt::Debug;
+use core::time::Duration;
 
 use super::identity::Identity;
 use super::peer::PeerConfig;
@@ -170,6 +171,7 @@ pub struct EndpointConfig {
     half_open_per_prefix: usize,
     half_open_per_identity: usize,
     exponent_pool: usize,
+    key_exchange_time: Duration,
     ask_for_credentials: bool,
     stranger_answers_per_second: u32,
     key_log: Option<Arc<dyn KeyLog>>,
@@ -187,6 +189,7 @@ impl EndpointConfig {
             half_open_per_prefix: 8_192,
             half_open_per_identity: 8_192,
             exponent_pool: 32,
+            key_exchange_time: Duration::ZERO,
             ask_for_credentials: false,
             stranger_answers_per_second: 2_000,
             key_log: None,
@@ -276,6 +279,10 @@ impl EndpointConfig {
         self.exponent_pool
     }
 
+    pub(crate) fn key_exchange_time(&self) -> Duration {
+        self.key_exchange_time
+    }
+
     pub(crate) fn asks_for_credentials(&self) -> bool {
         self.ask_for_credentials
     }
@@ -336,6 +343,16 @@ impl EndpointConfigBuilder {
     /// How many Diffie-Hellman values per group are prepared in quiet time. Default: 32.
     pub fn exponent_pool(mut self, count: usize) -> Self {
         self.0.exponent_pool = count;
+        self
+    }
+
+    /// How long it keeps us busy when a peer comes back: an exponentiation, and all the rest of phase 1, of quick modes
+    /// and of whatever follows at once. Default: zero, nobody is asked to wait.
+    ///
+    /// As a responder, when many come at once, we ask each initiator that understands it to send message 3 when its turn
+    /// comes, so long after the one before it. Too short a time makes a queue, too long a one wastes time.
+    pub fn key_exchange_time(mut self, time: Duration) -> Self {
+        self.0.key_exchange_time = time;
         self
     }
 

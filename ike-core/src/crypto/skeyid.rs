@@ -81,10 +81,15 @@ impl Skeyid {
         )
     }
 
+    /// `prf(SKEYID, ..)`.
+    pub(crate) fn prf(&self, parts: &[&[u8]]) -> Digest {
+        self.hash.prf(&self.skeyid, parts)
+    }
+
     /// Derives SKEYID_d, SKEYID_a and SKEYID_e, RFC 2409 section 5.
     pub fn session_keys(&self, g_xy: &SharedSecret, cookies: CookiePair) -> SessionKeys {
         let (g_xy, cookies) = (g_xy.as_slice(), &cookies.octets()[..]);
-        let prf = |parts: &[&[u8]]| self.hash.prf(&self.skeyid, parts);
+        let prf = |parts: &[&[u8]]| self.prf(parts);
         let skeyid_d = prf(&[g_xy, cookies, &[0]]);
         let skeyid_a = prf(&[&skeyid_d, g_xy, cookies, &[1]]);
         let skeyid_e = prf(&[&skeyid_a, g_xy, cookies, &[2]]);

@@ -31,7 +31,8 @@ impl Endpoint {
     ) -> Result<(), DatagramError> {
         let cookie = message.header().cookies().initiator();
         let repeated = (Fingerprint::of(contents), contents.len());
-        if let Some(answer) = self.half_open.repeat(cookie, path.remote.ip(), repeated) {
+        let source = path.remote.ip();
+        if let Some(answer) = self.half_open.repeat(self.now, cookie, source, repeated) {
             let (path, second) = answer?;
             self.output.stats.retransmissions += 1;
             self.output.send_framed(path.local, path.remote, second);
@@ -172,6 +173,8 @@ impl Endpoint {
             .pool
             .take(group)
             .ok_or(DatagramError::InvalidKeyExchange)?;
+        let former = self.half_open.slot_of(&first.identity, self.now);
+        let slot = former.unwrap_or_else(|| self.slots.reserve(self.now));
         let answer = Answer {
             endpoint: &self.config,
             config,
@@ -179,6 +182,7 @@ impl Endpoint {
             private,
             path,
             initiator,
+            slot,
             now: self.now,
         };
         let (mut awaiting, second) =
@@ -192,6 +196,7 @@ impl Endpoint {
         self.output
             .send_framed(path.local, path.remote, second.clone());
         awaiting.sent(second);
+        self.output.stats.slots_given += u64::from(awaiting.told);
         tracing::debug!(identity = %awaiting.identity, cookies = %awaiting.cookies, "message 1 answered");
         let evicted = self.half_open.insert(&self.config, awaiting, received);
         self.output.stats.half_open_evicted += evicted;

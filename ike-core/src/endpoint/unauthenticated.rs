@@ -132,11 +132,13 @@ impl Endpoint {
             MessageId::generate(self.random()),
         );
         let answer = header.encode_clear(&payloads);
-        let longer = match received {
-            Received::Message { len } => len < answer.len(),
+        let refused = match received {
+            Received::Message { len } => {
+                len < answer.len() || !self.strangers.admit(self.now, path.remote.ip())
+            }
             Received::Nothing => false,
         };
-        if longer || !self.strangers.admit(self.now, path.remote.ip()) {
+        if refused {
             self.output.stats.stranger_answers_suppressed += 1;
             return;
         }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::NONCE_LEN;
 use super::nat_detection::{NatHasher, NatTraversal};
-use super::offer;
+use super::{offer, slot};
 use crate::config::{Encapsulation, Identity, IkeProposal, PeerConfig};
 use crate::context::Context;
 use crate::cookie::{CookiePair, InitiatorCookie, ResponderCookie};
@@ -40,6 +40,15 @@ pub(crate) struct AwaitingSa2 {
     suspicion: Option<PhaseOneError>,
     /// Something has come back, if only garbled or from elsewhere.
     pub(crate) heard: bool,
+    /// Message 2 has come, and asks to wait with message 3.
+    answered: Option<Box<Answered>>,
+}
+
+/// A message 2 that was accepted, and when the responder has time for message 3.
+#[derive(Debug)]
+struct Answered {
+    verified: Verified,
+    slot: Instant,
 }
 
 /// A message 2 whose sender knows the pre-shared key.
@@ -56,6 +65,10 @@ pub(crate) struct Verified {
     keys: crate::crypto::SessionKeys,
     cipher: MessageCipher,
     fingerprint: Fingerprint,
+    /// How long the responder asks us to wait with message 3.
+    wait: Option<Duration>,
+    /// From message 1 to here.
+    round_trip: Option<Duration>,
 }
 
 /// What is left of the exchange once it has succeeded.
@@ -65,6 +78,8 @@ pub(crate) struct Completed {
     pub(crate) third_message: ThirdMessage,
     pub(crate) round_trip: Option<Duration>,
     pub(crate) renewal: bool,
+    /// Message 3 has waited for its slot.
+    pub(crate) waited: bool,
 }
 
 impl AwaitingSa2 {
@@ -101,6 +116,7 @@ impl AwaitingSa2 {
             VendorId::DEAD_PEER_DETECTION.octets(),
         );
         payloads.push(PayloadType::VENDOR_ID, VendorId::FRAGMENTATION.octets());
+        payloads.push(PayloadType::VENDOR_ID, VendorId::SLOTS.octets());
         let answer = expected_answer_len(provider, config, &offered, private.public().len());
         pad(&mut payloads, answer);
         let cookies = CookiePair::new(cookie, ResponderCookie::ZERO);
@@ -123,6 +139,7 @@ impl AwaitingSa2 {
             retransmit,
             suspicion: None,
             heard: false,
+            answered: None,
         })
     }
 
@@ -139,6 +156,7 @@ impl AwaitingSa2 {
     /// HASH_R needs no g^xy: a forger costs a hash, not an exponentiation.
     pub(crate) fn verify(
         &self,
+        now: Instant,
         provider: &CryptoProvider,
         config: &PeerConfig,
         message: &Message<'_>,
@@ -195,9 +213,58 @@ impl AwaitingSa2 {
             capabilities: capabilities(&payloads),
             keys,
             cipher,
+            wait: slot::wait(&skeyid, cookies, &payloads),
+            round_trip: self.retransmit.round_trip(now),
             skeyid,
             fingerprint: Fingerprint::of(octets),
         })
+    }
+
+    /// Whether this responder's message 2 has been accepted, and message 3 waits for its slot. Any other responder has
+    /// lost its state since, and is heard.
+    pub(crate) fn has_answer_of(&self, responder: ResponderCookie) -> bool {
+        self.answered
+            .as_ref()
+            .is_some_and(|answered| answered.verified.cookies.responder() == responder)
+    }
+
+    /// Keeps message 2 until its slot. Gives it back if it has none.
+    pub(crate) fn keep_for_slot(&mut self, now: Instant, verified: Verified) -> Option<Verified> {
+        let Some(wait) = verified.wait else {
+            return Some(verified);
+        };
+        tracing::debug!(cookie = %self.cookie, ?wait, "message 3 waits for its slot");
+        let slot = now + wait;
+        self.answered = Some(Box::new(Answered { verified, slot }));
+        None
+    }
+
+    /// The message 2 whose slot has come.
+    pub(crate) fn take_for_slot(&mut self, now: Instant) -> Option<Verified> {
+        let has_come = |answered: &Box<Answered>| answered.slot <= now;
+        let answered = self.answered.take_if(|answered| has_come(answered))?;
+        Some(answered.verified)
+    }
+
+    /// When there is something to send.
+    pub(crate) fn due(&self) -> Instant {
+        let slot = self.answered.as_ref().map(|answered| answered.slot);
+        slot.map_or_else(
+            || self.retransmit.due(),
+            |slot| {
+                let early = self.retransmit.early();
+                early.map_or(slot, |early| early.min(slot))
+            },
+        )
+    }
+
+    /// The responder may have lost its state: message 1 goes out again, and what was answered before still counts.
+    pub(crate) fn call_again(&mut self, now: Instant) {
+        if self.answered.is_some() {
+            self.retransmit.repeat_now(now);
+        } else {
+            self.retransmit.restart(now);
+        }
     }
 
     fn traversal(
@@ -289,8 +356,9 @@ impl AwaitingSa2 {
                 answers: verified.fingerprint,
                 repeats: 0,
             },
-            round_trip: self.retransmit.round_trip(context.now),
+            round_trip: verified.round_trip,
             renewal: self.renewal,
+            waited: verified.wait.is_some(),
         }
     }
 
@@ -346,11 +414,12 @@ fn expected_answer_len(
     let sa = offer::encode(chosen, config.ike_lifetime()).len();
     let vendor_ids = VendorId::RFC_3947.octets().len()
         + VendorId::DEAD_PEER_DETECTION.octets().len()
-        + VendorId::FRAGMENTATION.octets().len();
+        + VendorId::FRAGMENTATION.octets().len()
+        + VendorId::SLOTS.octets().len();
     // HASH_R and two NAT-D payloads have the length of a hash.
     let bodies =
         sa + public_len + NONCE_LEN + config.remote().encode().len() + 3 * hash + vendor_ids;
-    bodies + 10 * GENERIC_HEADER_LEN
+    bodies + 11 * GENERIC_HEADER_LEN + slot::payload_len(hash)
 }
 
 const GENERIC_HEADER_LEN: usize = 4;
@@ -412,6 +481,7 @@ pub(crate) fn capabilities(payloads: &Payloads<'_>) -> Capabilities {
         match VendorId::new(payload.body()).vendor() {
             Some(Vendor::DeadPeerDetection) => capabilities.dead_peer_detection = true,
             Some(Vendor::Fragmentation) => capabilities.fragmentation = true,
+            Some(Vendor::Slots) => capabilities.slots = true,
             _ => {}
         }
     }

@@ -14,6 +14,7 @@ use super::NONCE_LEN;
 use super::aggressive_initiator::{capabilities, message_cipher};
 use super::nat_detection::{NatHasher, NatTraversal};
 use super::offer::{self, Choice};
+use super::slot;
 use crate::config::{Encapsulation, EndpointConfig, Identity, IkeProposal, PeerConfig};
 use crate::cookie::{CookiePair, InitiatorCookie, ResponderCookie};
 use crate::crypto::{
@@ -23,7 +24,7 @@ use crate::crypto::{
 use crate::error::{DatagramError, Mismatch};
 use crate::event::{PeerId, Role};
 use crate::isakmp_sa::{Capabilities, Fingerprint, Negotiated, Path, ThirdCheck, Traversal};
-use crate::limits::MESSAGE_2_REPEATS;
+use crate::limits::{HALF_OPEN_LIFETIME, MESSAGE_2_REPEATS};
 use crate::message_id::MessageId;
 use crate::time::Instant;
 use crate::trace::{self, Place};
@@ -130,6 +131,10 @@ pub(crate) struct AwaitingHashI {
     pub(crate) first: Fingerprint,
     second: Bytes,
     repeats: u8,
+    /// When there is time for message 3, whether the initiator was told or not.
+    pub(crate) slot: Instant,
+    /// The initiator was told.
+    pub(crate) told: bool,
     /// A message 3 that did not verify was reported.
     pub(crate) reported: bool,
     proposal: IkeProposal,
@@ -183,6 +188,8 @@ pub(crate) struct Answer<'a> {
     pub(crate) private: Arc<dyn PrivateValue>,
     pub(crate) path: Path,
     pub(crate) initiator: Initiator,
+    /// When there is time for message 3.
+    pub(crate) slot: Instant,
     pub(crate) now: Instant,
 }
 
@@ -200,6 +207,7 @@ impl AwaitingHashI {
             private,
             path,
             initiator,
+            slot,
             now,
         } = answer;
         let provider = endpoint.provider();
@@ -237,12 +245,21 @@ impl AwaitingHashI {
         if capabilities.fragmentation {
             payloads.push(PayloadType::VENDOR_ID, VendorId::FRAGMENTATION.octets());
         }
+        if capabilities.slots {
+            payloads.push(PayloadType::VENDOR_ID, VendorId::SLOTS.octets());
+        }
         if let Some(dialect) = dialect {
             payloads.push(PayloadType::VENDOR_ID, dialect.vendor_id().octets());
             let feign = config.encapsulation() == Encapsulation::Always;
             let random: Option<&dyn SecureRandom> = feign.then_some(random);
             let ends = (path.local, path.remote);
             dialect.push_payloads(&mut payloads, &NatHasher::new(hash, cookies), ends, random);
+        }
+        let wait = slot::worth_telling(now, slot).filter(|_| capabilities.slots);
+        if let Some(wait) = wait {
+            // The last of all: a repetition has a shorter wait at the end, and else the same octets.
+            let notification = slot::notification(&skeyid, cookies, wait);
+            payloads.push(PayloadType::NOTIFICATION, &notification);
         }
         let header = Header::new(cookies, ExchangeType::AGGRESSIVE, MessageId::PHASE_ONE);
         trace::sent(&header, &payloads, || Place::Second);
@@ -260,6 +277,8 @@ impl AwaitingHashI {
             first: Fingerprint::of(octets),
             second: Bytes::new(),
             repeats: 0,
+            slot,
+            told: wait.is_some(),
             reported: false,
             proposal: choice.proposal,
             lifetime: config.ike_lifetime().min(theirs.unwrap_or(Duration::MAX)),
@@ -280,8 +299,14 @@ impl AwaitingHashI {
         self.second = second;
     }
 
-    pub(crate) fn second(&self) -> &Bytes {
-        &self.second
+    pub(crate) const fn second_len(&self) -> usize {
+        self.second.len()
+    }
+
+    /// Until when message 3 is waited for.
+    pub(crate) fn expires(&self) -> Instant {
+        let from = if self.told { self.slot } else { self.began };
+        from + HALF_OPEN_LIFETIME
     }
 
     /// Whether message 2 may go out once more because message 1 has come again: a few times, and never on a timer, since
@@ -290,8 +315,22 @@ impl AwaitingHashI {
         self.repeats < MESSAGE_2_REPEATS
     }
 
-    pub(crate) fn repeated(&mut self) {
+    /// Message 2 once more. The slot stays the same, and so the wait is shorter.
+    pub(crate) fn repeat(&mut self, now: Instant) -> Bytes {
         self.repeats += 1;
+        if self.told {
+            self.with_remaining_wait(now)
+        } else {
+            self.second.clone()
+        }
+    }
+
+    fn with_remaining_wait(&self, now: Instant) -> Bytes {
+        let wait = self.slot.saturating_duration_since(now);
+        let data = slot::data(&self.skeyid, self.cookies, wait);
+        let unchanged = self.second.len().saturating_sub(data.len());
+        let unchanged = self.second.get(..unchanged).unwrap_or_default();
+        Bytes::from([unchanged, &data].concat())
     }
 
     /// Whether g^xy has been computed.

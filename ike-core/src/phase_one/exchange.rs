@@ -1,6 +1,6 @@
 //! Our own phase 1 with a peer: from message 2 on.
 
-use super::aggressive_initiator::Completed;
+use super::aggressive_initiator::{Completed, Verified};
 use crate::context::Context;
 use crate::error::{DatagramError, PhaseOneError, QuickModeError};
 use crate::event::{Event, Hint};
@@ -25,15 +25,16 @@ impl Peer {
             phase_one.heard = true;
             return Err(DatagramError::WrongSource);
         }
-        match phase_one.verify(context.config.provider(), &self.config, message, contents) {
+        if phase_one.has_answer_of(message.header().cookies().responder()) {
+            return Err(DatagramError::Duplicate);
+        }
+        let provider = context.config.provider();
+        match phase_one.verify(context.now, provider, &self.config, message, contents) {
             Ok(verified) => {
                 context.output.stats.exponentiations += 1;
-                if let Some(phase_one) = self.phase_one.take() {
-                    context.index.initiating.remove(&phase_one.cookie());
-                    // Who renews holds what came before.
-                    let announce = self.initial_contact && self.isakmp_sas.is_empty();
-                    let completed = phase_one.establish(context, &self.config, verified, announce);
-                    self.established(context, completed);
+                match phase_one.keep_for_slot(context.now, verified) {
+                    Some(verified) => self.complete_phase_one(context, verified),
+                    None => context.output.stats.slots_taken += 1,
                 }
                 Ok(())
             }
@@ -51,10 +52,23 @@ impl Peer {
         }
     }
 
+    /// Message 2 was accepted, and its slot has come: message 3 goes out.
+    pub(crate) fn complete_phase_one(&mut self, context: &mut Context<'_>, verified: Verified) {
+        let Some(phase_one) = self.phase_one.take() else {
+            return;
+        };
+        context.index.initiating.remove(&phase_one.cookie());
+        // Who renews holds what came before.
+        let announce = self.initial_contact && self.isakmp_sas.is_empty();
+        let completed = phase_one.establish(context, &self.config, verified, announce);
+        self.established(context, completed);
+    }
+
     fn established(&mut self, context: &mut Context<'_>, completed: Completed) {
         self.measure(completed.round_trip);
         self.initial_contact = false;
         let mut isakmp = IsakmpSa::new(context, completed.negotiated);
+        isakmp.peer_is_busy = completed.waited;
         isakmp.third_message = Some(completed.third_message);
         self.install_isakmp_sa(context, isakmp, false);
         for pair in core::mem::take(&mut self.wanted) {

@@ -11,7 +11,7 @@ use crate::config::{EndpointConfig, Identity};
 use crate::cookie::{CookiePair, InitiatorCookie};
 use crate::error::DatagramError;
 use crate::isakmp_sa::{Fingerprint, Path};
-use crate::limits::{HALF_OPEN_LIFETIME, HELD_MESSAGE_LEN, HELD_MESSAGES, HELD_OCTETS};
+use crate::limits::{HELD_MESSAGE_LEN, HELD_MESSAGES, HELD_OCTETS};
 use crate::time::Instant;
 
 /// A message that came too early to be understood.
@@ -40,6 +40,7 @@ pub(crate) struct HalfOpenTable {
     entries: BTreeMap<CookiePair, HalfOpen>,
     by_source: BTreeMap<(InitiatorCookie, IpAddr, Fingerprint), CookiePair>,
     by_age: BTreeMap<u64, CookiePair>,
+    by_expiry: BTreeSet<(Instant, u64)>,
     by_identity: BTreeSet<(Identity, u64)>,
     by_prefix: BTreeSet<(Prefix, u64)>,
     by_host: BTreeSet<(IpAddr, u64)>,
@@ -65,6 +66,7 @@ impl HalfOpenTable {
     /// the genuine one.
     pub(crate) fn repeat(
         &mut self,
+        now: Instant,
         cookie: InitiatorCookie,
         source: IpAddr,
         (first, len): (Fingerprint, usize),
@@ -73,11 +75,10 @@ impl HalfOpenTable {
         let awaiting = &mut self.entries.get_mut(cookies)?.awaiting;
         let account = &mut self.hosts.get_mut(&source)?.account;
         account.received(len);
-        if !awaiting.may_repeat() || !account.pay(awaiting.second().len()) {
+        if !awaiting.may_repeat() || !account.pay(awaiting.second_len()) {
             return Some(Err(DatagramError::LimitReached));
         }
-        awaiting.repeated();
-        Some(Ok((awaiting.path, awaiting.second().clone())))
+        Some(Ok((awaiting.path, awaiting.repeat(now))))
     }
 
     /// Whether a new exchange with an address may be answered with `sent` octets for the `received` ones.
@@ -118,6 +119,7 @@ impl HalfOpenTable {
         let age = self.next_age;
         self.next_age += 1;
         self.by_age.insert(age, cookies);
+        self.by_expiry.insert((awaiting.expires(), age));
         self.by_source.insert(
             (
                 cookies.initiator(),
@@ -133,7 +135,7 @@ impl HalfOpenTable {
         if host.exchanges == 0 {
             host.account.received(received);
         }
-        host.account.pay(awaiting.second().len());
+        host.account.pay(awaiting.second_len());
         self.recount_host(prefix, source, |count| count + 1);
         self.recount(&awaiting.identity, |count| count + 1);
         *self.prefix_counts.entry(prefix).or_default() += 1;
@@ -258,6 +260,7 @@ impl HalfOpenTable {
             age,
         } = self.entries.remove(&cookies)?;
         self.by_age.remove(&age);
+        self.by_expiry.remove(&(awaiting.expires(), age));
         self.by_source.remove(&(
             cookies.initiator(),
             awaiting.path.remote.ip(),
@@ -305,19 +308,42 @@ impl HalfOpenTable {
         self.entries.len()
     }
 
-    /// When the oldest exchange ends.
+    /// The slot that an identity was given and that is yet to come. Whoever begins anew under the same name has that one
+    /// again: a flood under one name takes the time of one key exchange.
+    pub(crate) fn slot_of(&self, identity: &Identity, now: Instant) -> Option<Instant> {
+        let named = self
+            .by_identity
+            .range((identity.clone(), 0)..=(identity.clone(), u64::MAX));
+        let (_, age) = named.last()?;
+        let latest = self
+            .by_age
+            .get(age)
+            .and_then(|cookies| self.get(*cookies))?;
+        (now < latest.slot).then_some(latest.slot)
+    }
+
+    /// Whether somebody at this address is under way as this identity.
+    pub(crate) fn is_coming(&self, identity: &Identity, from: IpAddr) -> bool {
+        let named = self
+            .by_identity
+            .range((identity.clone(), 0)..=(identity.clone(), u64::MAX));
+        let latest = named.last().and_then(|(_, age)| self.by_age.get(age));
+        latest
+            .and_then(|cookies| self.get(*cookies))
+            .is_some_and(|awaiting| awaiting.path.remote.ip() == from)
+    }
+
+    /// When the next exchange ends.
     pub(crate) fn next_expiry(&self) -> Option<Instant> {
-        let (_, cookies) = self.by_age.first_key_value()?;
-        self.get(*cookies)
-            .map(|awaiting| awaiting.began + HALF_OPEN_LIFETIME)
+        self.by_expiry.first().map(|(at, _)| *at)
     }
 
     /// Removes what is too old and returns how many those were.
     pub(crate) fn expire(&mut self, now: Instant) -> u64 {
         let mut expired = 0;
         while self.next_expiry().is_some_and(|at| at <= now) {
-            let oldest = self.by_age.keys().next().copied();
-            expired += self.evict(oldest);
+            let first = self.by_expiry.first().map(|(_, age)| *age);
+            expired += self.evict(first);
         }
         expired
     }

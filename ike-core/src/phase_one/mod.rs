@@ -16,6 +16,7 @@ pub(crate) mod half_open;
 pub(crate) mod identification;
 pub(crate) mod nat_detection;
 pub(crate) mod offer;
+pub(crate) mod slot;
 
 /// Octets of our nonces.
 pub(crate) const NONCE_LEN: usize = 32;

@@ -48,7 +48,8 @@ impl NatTraversal {
                 | Vendor::DeadPeerDetection
                 | Vendor::Fragmentation
                 | Vendor::Xauth
-                | Vendor::CiscoUnity => {}
+                | Vendor::CiscoUnity
+                | Vendor::Slots => {}
             }
         }
         best

@@ -479,6 +479,8 @@ wire_numbers! {
         R_U_THERE = 36136,
         /// R-U-THERE-ACK.
         R_U_THERE_ACK = 36137,
+        /// In message 2: when the responder has time for message 3. Ours alone, in the range for private use.
+        SLOT = 38117,
     }
 }
 

@@ -26,6 +26,8 @@ pub enum Vendor {
     Xauth,
     /// Cisco Unity.
     CiscoUnity,
+    /// Ours: message 3 can wait for a slot.
+    Slots,
 }
 
 impl<'a> VendorId<'a> {
@@ -72,6 +74,11 @@ impl<'a> VendorId<'a> {
         0x12, 0xf5, 0xf2, 0x8c, 0x45, 0x71, 0x68, 0xa9, 0x70, 0x2d, 0x9f, 0xe2, 0x74, 0xcc, 0x01,
         0x00,
     ]);
+    /// Ours: MD5 of "ike-core: message 3 in a slot".
+    pub const SLOTS: VendorId<'static> = VendorId(&[
+        0x72, 0x05, 0x70, 0xc2, 0x07, 0x8e, 0xc7, 0x5e, 0x4f, 0xae, 0x6c, 0x05, 0xeb, 0x94, 0x09,
+        0xf7,
+    ]);
 
     /// Takes a body; any octets are a vendor ID.
     pub const fn new(body: &'a [u8]) -> Self {
@@ -103,6 +110,7 @@ impl<'a> VendorId<'a> {
             }
             Self::NAT_TRAVERSAL_DRAFT_0 => Some(Vendor::NatTraversalDraft0),
             Self::XAUTH => Some(Vendor::Xauth),
+            Self::SLOTS => Some(Vendor::Slots),
             _ if begins_with(Self::DEAD_PEER_DETECTION, DPD_LEN) => Some(Vendor::DeadPeerDetection),
             _ if begins_with(Self::FRAGMENTATION, HASH_LEN) => Some(Vendor::Fragmentation),
             _ if begins_with(Self::CISCO_UNITY, UNITY_LEN) => Some(Vendor::CiscoUnity),
@@ -176,6 +184,7 @@ mod tests {
                 VendorId::NAT_TRAVERSAL_DRAFT_0,
             ),
             ("FRAGMENTATION", VendorId::FRAGMENTATION),
+            ("ike-core: message 3 in a slot", VendorId::SLOTS),
         ] {
             let hash = crate::crypto::rustcrypto::MD5.hash(&[text.as_bytes()]);
             assert_eq!(&id.octets()[..16], &hash[..], "{text}");

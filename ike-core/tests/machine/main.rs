@@ -35,6 +35,7 @@ mod rekey;
 mod responder;
 #[cfg(feature = "ring")]
 mod ring;
+mod slots;
 mod transaction;
 mod traps;
 mod world;
