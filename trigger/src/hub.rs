@@ -37,9 +37,6 @@ const MAX_EVENTS: usize = 65_536;
 /// Where the shard stands in the number of a handle.
 const SHARD_SHIFT: u32 = 24;
 
-/// Calls of the roll call in one step at most.
-const CALLS_PER_STEP: usize = 64;
-
 /// A hub, sans-IO: any number of branches at unknown addresses.
 ///
 /// It follows the contract of every machine of this suite, as [`Branch`](crate::Branch) does.
@@ -384,10 +381,12 @@ impl Hub {
         let now = self.advance(now);
         self.keys_due(now);
         self.endpoint.handle_timeout(now);
-        for _ in 0..CALLS_PER_STEP {
-            let Some(entry) = self.roll_call.due(now, &self.config.timing) else {
-                break;
-            };
+        let is_coming = |endpoint: &Endpoint, entry: &RollEntry| {
+            endpoint.is_coming(entry.identity(), entry.remote().ip())
+        };
+        while let Some(entry) = self.roll_call.due(now, &self.config.timing, |entry| {
+            is_coming(&self.endpoint, entry)
+        }) {
             self.endpoint
                 .announce_loss(now, entry.local(), entry.remote(), entry.cookies());
         }

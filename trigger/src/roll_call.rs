@@ -15,6 +15,9 @@ use ike_core::{CookiePair, Identity};
 
 use crate::config::Timing;
 
+/// Calls in one step at most.
+pub(crate) const MOST_AT_ONCE: u32 = 64;
+
 /// What a hub stores of a branch, to call it after a restart. It holds no secret.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RollEntry {
@@ -107,9 +110,14 @@ impl RollCall {
         }
     }
 
-    /// The next branch to call, if its time has come.
-    pub(crate) fn due(&mut self, now: Instant, timing: &Timing) -> Option<RollEntry> {
-        while self.next().is_some_and(|next| next <= now) {
+    /// The next branch to call, if its time has come. Whoever `is_coming` is left alone in this round.
+    pub(crate) fn due(
+        &mut self,
+        now: Instant,
+        timing: &Timing,
+        is_coming: impl Fn(&RollEntry) -> bool,
+    ) -> Option<RollEntry> {
+        while let Some(next) = self.next().filter(|next| *next <= now) {
             let Some((number, round)) = self.queue.pop_front() else {
                 self.next = None;
                 return None;
@@ -125,7 +133,13 @@ impl RollCall {
             if round + 1 < timing.roll_call_rounds {
                 self.queue.push_back((number, round + 1));
             }
-            self.next = Some(now + timing.roll_call_spacing);
+            if is_coming(&entry) {
+                continue;
+            }
+            // A step that comes late makes up for it, within bounds.
+            let missed = now.checked_sub(timing.roll_call_spacing * MOST_AT_ONCE);
+            let from = missed.map_or(next, |missed| next.max(missed));
+            self.next = Some(from + timing.roll_call_spacing);
             return Some(entry);
         }
         None
@@ -165,7 +179,7 @@ mod tests {
         let mut called = Vec::new();
         while let Some(next) = call.next() {
             now = now.max(next);
-            if let Some(entry) = call.due(now, timing) {
+            if let Some(entry) = call.due(now, timing, |_| false) {
                 called.push((now - first, entry.identity().to_string()));
             }
             assert!(called.len() < 100, "calls for ever");
@@ -195,6 +209,33 @@ mod tests {
                 .iter()
                 .all(|(_, name)| name == "b")
         );
+    }
+
+    #[test]
+    fn whoever_is_on_the_way_is_not_called_in_this_round() {
+        let timing = Timing::default();
+        let mut call = RollCall::new(epoch(), roll(&["a", "b"]));
+        let named = |name: &'static str| {
+            move |entry: &RollEntry| entry.identity() == &name.parse().unwrap()
+        };
+        let called = call.due(epoch(), &timing, named("a")).unwrap();
+        assert_eq!(called.identity().to_string(), "b");
+        let next_round = epoch() + timing.roll_call_round;
+        let called = call.due(next_round, &timing, named("b")).unwrap();
+        assert_eq!(called.identity().to_string(), "a");
+    }
+
+    #[test]
+    fn a_late_step_makes_up_for_what_it_has_missed_within_bounds() {
+        let timing = Timing::default();
+        let names: Vec<String> = (0..500).map(|number| number.to_string()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        for (late, expected) in [(0, 1), (10, 11), (400, 65)] {
+            let mut call = RollCall::new(epoch(), roll(&names));
+            let now = epoch() + timing.roll_call_spacing * late;
+            let calls = core::iter::from_fn(|| call.due(now, &timing, |_| false));
+            assert_eq!(calls.count(), expected);
+        }
     }
 
     #[test]

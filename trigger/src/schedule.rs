@@ -155,12 +155,14 @@ impl Schedule {
         self.state = State::Resting;
     }
 
-    /// The pair's SA may carry traffic: whatever was held has gone, a probe confirms.
-    pub(crate) fn sa_up(&mut self, now: Instant, timing: &Timing) {
+    /// The pair's SA may carry traffic: whatever was held has gone, a probe confirms, not before `least`.
+    pub(crate) fn sa_up(&mut self, now: Instant, least: Duration, timing: &Timing) {
         if let State::Probing { next, attempt, .. } = self.state {
             let confirm = match self.mode {
                 ProbeMode::H3c => next,
-                ProbeMode::Client | ProbeMode::Symmetric => next.min(now + timing.confirm_delay),
+                ProbeMode::Client | ProbeMode::Symmetric => {
+                    next.min(now + timing.confirm_delay.max(least))
+                }
             };
             self.state = State::Probing {
                 next: confirm,
@@ -451,7 +453,7 @@ mod tests {
         /// Up, proved and confirmed.
         fn up(&mut self) {
             self.next();
-            self.schedule.sa_up(self.now, &self.timing);
+            self.schedule.sa_up(self.now, Duration::ZERO, &self.timing);
             self.prove();
             assert_eq!(self.next().1, Due::Probe);
             self.prove();
@@ -479,17 +481,26 @@ mod tests {
     fn a_fresh_sa_is_confirmed_after_50_ms_and_again_after_a_second() {
         let mut rig = Rig::new(ProbeMode::Client);
         rig.next();
-        rig.schedule.sa_up(rig.now, &rig.timing);
+        rig.schedule.sa_up(rig.now, Duration::ZERO, &rig.timing);
 
         assert_eq!(rig.next(), (Duration::from_millis(50), Due::Probe));
         assert_eq!(rig.next(), (Duration::from_millis(1050), Due::Probe));
     }
 
     #[test]
+    fn on_a_long_way_a_fresh_sa_is_confirmed_later() {
+        let mut rig = Rig::new(ProbeMode::Client);
+        rig.next();
+        let least = Duration::from_millis(75);
+        rig.schedule.sa_up(rig.now, least, &rig.timing);
+        assert_eq!(rig.next(), (least, Due::Probe));
+    }
+
+    #[test]
     fn the_first_proof_is_followed_by_one_more_probe_for_the_hub() {
         let mut rig = Rig::new(ProbeMode::Client);
         rig.next();
-        rig.schedule.sa_up(rig.now, &rig.timing);
+        rig.schedule.sa_up(rig.now, Duration::ZERO, &rig.timing);
         rig.prove();
         assert_eq!(rig.next(), (Duration::from_secs(1), Due::Probe));
         rig.prove();
@@ -500,7 +511,7 @@ mod tests {
     fn a_fresh_sa_that_carries_nothing_is_given_up() {
         let mut rig = Rig::new(ProbeMode::Client);
         rig.next();
-        rig.schedule.sa_up(rig.now, &rig.timing);
+        rig.schedule.sa_up(rig.now, Duration::ZERO, &rig.timing);
         let outcomes: Vec<Due> = (0..5).map(|_| rig.next().1).collect();
 
         assert_eq!(
@@ -589,7 +600,7 @@ mod tests {
     fn traffic_proves_a_pair_whose_target_never_answers() {
         let mut rig = Rig::new(ProbeMode::Client);
         rig.next();
-        rig.schedule.sa_up(rig.now, &rig.timing);
+        rig.schedule.sa_up(rig.now, Duration::ZERO, &rig.timing);
         let outcomes = outcomes_in_spite_of_traffic(&mut rig, 20);
         assert_eq!(outcomes, [Due::Probe; 20]);
     }
@@ -603,7 +614,7 @@ mod tests {
             if outcomes_in_spite_of_traffic(&mut rig, 1) == [Due::SaDead] {
                 given_up += 1;
                 assert_eq!(rig.next().1, Due::Probe);
-                rig.schedule.sa_up(rig.now, &rig.timing);
+                rig.schedule.sa_up(rig.now, Duration::ZERO, &rig.timing);
             }
         }
         assert_eq!(given_up, 2);
@@ -637,7 +648,7 @@ mod tests {
         let mut last = rig.next().0;
         for round in 0..50 {
             if round == 3 {
-                rig.schedule.sa_up(rig.now, &rig.timing);
+                rig.schedule.sa_up(rig.now, Duration::ZERO, &rig.timing);
             }
             if 3 <= round {
                 rig.prove();

@@ -157,7 +157,10 @@ impl Lane {
         let Some(outbound_spi) = self.data_path.confirm(now, id, spi) else {
             return;
         };
-        line.schedule.sa_up(now, &self.config.timing);
+        // What was held goes out now, the first probe with it: there is no need for another before that can be answered.
+        let srtt = self.peer.and_then(|peer| self.endpoint.ike_sa(peer)?.srtt);
+        line.schedule
+            .sa_up(now, srtt.unwrap_or_default() * 3 / 2, &self.config.timing);
         self.negotiations.succeeded(now, index);
         self.data_path.stats.quick_mode_succeeded += 1;
         self.event(Event::SaUp {

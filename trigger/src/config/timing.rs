@@ -36,6 +36,9 @@ pub struct Timing {
     /// The schedule is not taken back to its beginning more often than this. Default: 5 s.
     pub rearm_interval: Duration,
     /// From an SA coming up to the probe that confirms it. Default: 50 ms.
+    ///
+    /// Where the way is long, it is one and a half of the measured round trip: the probe that was held is
+    /// on its way.
     pub confirm_delay: Duration,
     /// From the first confirming probe, or the first proof, to one more probe. Default: 1 s.
     pub confirm_again: Duration,
@@ -91,7 +94,11 @@ pub struct Timing {
     /// How long a better hub must have been proved without a reply missing before a branch turns back to it.
     /// Default: 60 s.
     pub failback_hold: Duration,
-    /// Between two calls of a hub's roll call. Default: 1 ms.
+    /// Between two calls of a hub's roll call. Default: 100 us.
+    ///
+    /// A call and the first message that it brings cost the hub no exponentiation; when a branch is
+    /// to send the one that does is told to each of them then
+    /// ([`key_exchange_time`](ike_core::config::EndpointConfigBuilder::key_exchange_time)).
     pub roll_call_spacing: Duration,
     /// Between the rounds in which a hub calls a branch again that has not come back.
     /// Default: 2 s.
@@ -137,7 +144,7 @@ impl Default for Timing {
             usage_interval: Duration::from_secs(1),
             unknown_spi_interval: Duration::from_secs(5),
             failback_hold: Duration::from_secs(60),
-            roll_call_spacing: Duration::from_millis(1),
+            roll_call_spacing: Duration::from_micros(100),
             roll_call_round: Duration::from_secs(2),
             roll_call_rounds: 5,
             key_patience: Duration::from_secs(10),
