@@ -19,6 +19,9 @@ pub struct Command {
     /// Branches in one world, all of which the fault strikes. Without it: one branch each in many worlds.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub branches: Option<u32>,
+    /// The hub takes so many times longer for everything: with 20, five hundred branches are to it as ten thousand.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub slowness: u32,
     /// Loss in each direction: a share such as 0.01, or per cent such as 1%.
     #[arg(long, default_value = "0.01", value_parser = share)]
     pub loss: f64,
@@ -87,6 +90,7 @@ impl Command {
     pub const fn new(scenario: Selection) -> Self {
         Self {
             branches: None,
+            slowness: 1,
             loss: 0.01,
             seed: 1,
             scenario,
@@ -112,6 +116,7 @@ impl Command {
             branches: self.branches.unwrap_or(1),
             seed: self.seed,
             loss: self.loss,
+            slowness: self.slowness,
         }
     }
 }

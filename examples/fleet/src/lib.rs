@@ -10,6 +10,7 @@
 mod campaign;
 mod chart;
 mod command;
+pub mod cost;
 mod distribution;
 mod plan;
 mod progress;
@@ -23,7 +24,7 @@ mod world;
 pub use campaign::{Campaign, Outcome, Summary};
 pub use command::{Command, Selection, run};
 pub use distribution::Distribution;
-pub use plan::{PAIRS, Plan};
+pub use plan::{PAIRS, PairPlan, Plan};
 pub use scenario::{Bound, Scenario};
 pub use site::{Fact, Site};
 pub use world::{Settings, World};

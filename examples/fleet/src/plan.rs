@@ -26,16 +26,20 @@ pub struct Plan {
 
 /// One pair of one branch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct PairPlan {
-    pub(crate) name: &'static str,
-    pub(crate) branch_subnet: Subnet,
-    pub(crate) hub_subnet: Subnet,
+#[non_exhaustive]
+pub struct PairPlan {
+    /// Its name.
+    pub name: &'static str,
+    /// The branch's subnet.
+    pub branch_subnet: Subnet,
+    /// The hub's subnet.
+    pub hub_subnet: Subnet,
     /// Where the branch's probe comes from.
-    pub(crate) source: IpAddr,
+    pub source: IpAddr,
     /// The hub's private address, which the probe goes to and reads come from.
-    pub(crate) target: IpAddr,
+    pub target: IpAddr,
     /// The data service behind the branch.
-    pub(crate) service: IpAddr,
+    pub service: IpAddr,
 }
 
 impl Plan {
@@ -89,7 +93,11 @@ impl Plan {
     }
 
     /// The branch's pairs.
-    pub(crate) fn pairs(self) -> Result<[PairPlan; PAIRS]> {
+    ///
+    /// # Errors
+    ///
+    /// If there are no such subnets.
+    pub fn pairs(self) -> Result<[PairPlan; PAIRS]> {
         let first = FIRST_SUBNETS + 16 * self.index;
         let second = SECOND_SUBNETS + 4 * self.index;
         let [telemetry, cameras] = Self::targets();

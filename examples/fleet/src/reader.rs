@@ -27,11 +27,25 @@ pub(crate) struct Question {
     pub(crate) once: bool,
 }
 
+/// How soon a question is repeated over a pair that has an SA, the first time; each further one waits twice as long.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How a question stands.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    question: Question,
+    next: Instant,
+    /// It has been asked at least once.
+    begun: bool,
+    /// The pair has come up.
+    hurried: bool,
+}
+
 /// Asks over every pair it is told to.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     /// The key of a pair is part of each question.
-    asked: BTreeMap<PairKey, Question>,
+    asked: BTreeMap<PairKey, Asked>,
     due: BTreeSet<(Instant, PairKey)>,
 }
 
@@ -39,13 +53,36 @@ impl Reader {
     /// Begins to ask over a pair, first at `at`; what was asked there before is forgotten.
     pub(crate) fn begin(&mut self, at: Instant, key: PairKey, question: Question) {
         self.end(key);
-        self.asked.insert(key, question);
+        let asked = Asked {
+            question,
+            next: at,
+            begun: false,
+            hurried: false,
+        };
+        self.asked.insert(key, asked);
         self.due.insert((at, key));
     }
 
     fn end(&mut self, key: PairKey) {
-        if self.asked.remove(&key).is_some() {
-            self.due.retain(|(_, other)| *other != key);
+        if let Some(asked) = self.asked.remove(&key) {
+            self.due.remove(&(asked.next, key));
+        }
+    }
+
+    /// The pair has an SA, and the hub has sent what it held: whoever waits for an answer asks again soon.
+    pub(crate) fn is_up(&mut self, now: Instant, key: PairKey) {
+        let Some(asked) = self.asked.get_mut(&key).filter(|asked| asked.question.once) else {
+            return;
+        };
+        if PATIENCE < asked.question.interval {
+            asked.question.interval = PATIENCE;
+            asked.hurried = true;
+        }
+        let soon = if asked.begun { now + PATIENCE } else { now };
+        if soon < asked.next {
+            self.due.remove(&(asked.next, key));
+            asked.next = soon;
+            self.due.insert((soon, key));
         }
     }
 
@@ -57,14 +94,19 @@ impl Reader {
     pub(crate) fn question(&mut self, now: Instant) -> Option<Vec<u8>> {
         let (at, key) = *self.due.first().filter(|(at, _)| *at <= now)?;
         self.due.remove(&(at, key));
+        let asked = self.asked.get_mut(&key)?;
         let Question {
             reader,
             service,
             interval,
             ..
-        } = *self.asked.get(&key)?;
-        self.due
-            .insert((now + interval.max(Duration::from_micros(1)), key));
+        } = asked.question;
+        if asked.begun && asked.hurried {
+            asked.question.interval *= 2;
+        }
+        asked.begun = true;
+        asked.next = now + interval.max(Duration::from_micros(1));
+        self.due.insert((asked.next, key));
         let mut packet = Vec::new();
         let (branch, pair) = key;
         let question = [&branch.to_be_bytes()[..], &[pair]].concat();
@@ -91,7 +133,7 @@ impl Reader {
             service,
             once,
             ..
-        } = *self.asked.get(&key)?;
+        } = self.asked.get(&key)?.question;
         let is_right = answer.source == SocketAddr::new(service, SERVICE_PORT)
             && answer.destination == SocketAddr::new(reader, READER_PORT)
             && reading == b"21.5";
@@ -185,12 +227,35 @@ mod tests {
     }
 
     #[test]
+    fn a_pair_that_comes_up_is_asked_soon() {
+        let now = sim::instant(Duration::ZERO);
+        let later = now + Duration::from_secs(9);
+        let mut slow = reader(now);
+        let question = Question {
+            interval: Duration::from_secs(4),
+            ..slow.asked[&(3, 1)].question
+        };
+        slow.begin(later, (3, 1), question);
+        slow.is_up(now, (3, 1));
+        assert!(slow.question(now).is_some());
+        assert_eq!(slow.next(), Some(now + PATIENCE));
+
+        // One that was asked before is on its way with what the hub has held.
+        slow.begin(now, (3, 1), question);
+        assert!(slow.question(now).is_some());
+        slow.is_up(now + PATIENCE, (3, 1));
+        assert_eq!(slow.next(), Some(now + PATIENCE * 2));
+        assert!(slow.question(now + PATIENCE * 2).is_some());
+        assert_eq!(slow.next(), Some(now + PATIENCE * 4));
+    }
+
+    #[test]
     fn a_question_for_ever_goes_on_after_its_answer() {
         let now = sim::instant(Duration::ZERO);
         let mut reader = reader(now);
         let question = Question {
             once: false,
-            ..reader.asked[&(3, 1)]
+            ..reader.asked[&(3, 1)].question
         };
         reader.begin(now, (3, 1), question);
         let answer = answer(&reader.question(now).unwrap()).unwrap();

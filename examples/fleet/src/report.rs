@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::campaign::Summary;
+use crate::cost::Work;
 
 /// The last line of `--json`.
 #[derive(Debug, Serialize)]
@@ -30,9 +31,33 @@ struct Row {
     peak_half_open: usize,
     peak_queue: usize,
     retransmissions_per_branch: f64,
+    /// One for each branch.
     exponentiations_s: f64,
+    /// What the hub did until the last pair was read, in the longest run.
+    hub_busy_s: f64,
+    work: Vec<Share>,
     failures: Vec<String>,
     ok: bool,
+}
+
+/// One kind of work of the hub.
+#[derive(Debug, Serialize)]
+struct Share {
+    kind: &'static str,
+    per_branch: f64,
+    busy_s: f64,
+}
+
+impl Share {
+    fn new(summary: &Summary, work: Work) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "an average for people")]
+        let count = summary.tally.count(work) as f64;
+        Self {
+            kind: work.name(),
+            per_branch: round(count / f64::from(summary.campaign.branches)),
+            busy_s: seconds(summary.busy_with(work)),
+        }
+    }
 }
 
 impl Row {
@@ -53,7 +78,9 @@ impl Row {
             peak_half_open: summary.peak_half_open,
             peak_queue: summary.peak_queue,
             retransmissions_per_branch: round(summary.retransmissions),
-            exponentiations_s: seconds(summary.exponentiation_time),
+            exponentiations_s: seconds(summary.exponentiations_alone()),
+            hub_busy_s: seconds(Work::ALL.iter().map(|work| summary.busy_with(*work)).sum()),
+            work: Work::ALL.map(|work| Share::new(summary, work)).into(),
             ok: failures.is_empty(),
             failures,
         }
@@ -106,9 +133,40 @@ pub(crate) fn row(summary: &Summary) -> String {
         cell(row.bound_p99_s),
         if row.ok { "met" } else { "MISSED" }
     );
+    if 1 < row.branches {
+        text += &stampede(summary, &row);
+    }
     for failure in &row.failures {
         // Writing to a String does not fail.
         let _ = write!(text, "\n    {failure}");
+    }
+    text
+}
+
+/// What a whole fleet at once asks of the hub.
+fn stampede(summary: &Summary, row: &Row) -> String {
+    let alone = seconds(summary.exponentiations_alone());
+    let share = |time: Option<f64>| {
+        time.map_or_else(|| "-".to_owned(), |time| format!("{:.2}", time / alone))
+    };
+    let mut text = format!(
+        "\n    one exponentiation per branch: {alone:.3} s; the last branch took {} of that, half of them {}\n    \
+         retransmissions per branch {:.2}, half-open at most {}, queue at most {} datagrams\n    \
+         the hub was busy for {:.3} s:",
+        share(row.max_s),
+        share(row.p50_s),
+        row.retransmissions_per_branch,
+        row.peak_half_open,
+        row.peak_queue,
+        row.hub_busy_s,
+    );
+    for work in row.work.iter().filter(|work| 0.0 < work.busy_s) {
+        // Writing to a String does not fail.
+        let _ = write!(
+            text,
+            "\n      {:<18} {:>7.2} per branch {:>8.3} s",
+            work.kind, work.per_branch, work.busy_s
+        );
     }
     text
 }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use sim::{Datagram, Host};
 use trigger::{Branch, Carrier, Encapsulated, Event, Hub, MAX_OVERHEAD, Received};
 
+use crate::cost::{Tally, Work};
+use crate::plan::PAIRS;
 use crate::reader::{self, Chatter, PairKey, Question, Reader};
 
 /// The port where IKE is marked.
@@ -36,10 +38,15 @@ pub struct Site {
     facts: VecDeque<Fact>,
     /// Everything but reads is left out of the log: a large fleet reports more than a run has memory for.
     quiet: bool,
-    /// As many as have been charged to the processor.
-    charged: u64,
+    /// How many times longer than a usual hub it takes; nothing for a branch, whose processor is not looked at.
+    slowness: u32,
+    /// What a hub has done, and as much of it as has been charged to its processor.
+    tally: Tally,
+    charged: Tally,
     newest_sas: BTreeMap<u32, (u32, u32)>,
     half_open: HalfOpen,
+    /// When it was last called.
+    now: Instant,
 }
 
 #[derive(Debug)]
@@ -50,22 +57,30 @@ enum Machine {
 
 impl Site {
     pub(crate) fn of_branch(branch: Branch, quiet: bool) -> Self {
-        Self::new(Machine::Branch(Box::new(branch), Vec::new()), quiet)
+        Self::new(Machine::Branch(Box::new(branch), Vec::new()), quiet, 0)
     }
 
-    pub(crate) fn of_hub(hub: Hub, quiet: bool) -> Self {
-        Self::new(Machine::Hub(Box::new(hub), Reader::default()), quiet)
+    /// Everything takes `slowness` times as long as [`Work::time`] says.
+    pub(crate) fn of_hub(hub: Hub, quiet: bool, slowness: u32) -> Self {
+        Self::new(
+            Machine::Hub(Box::new(hub), Reader::default()),
+            quiet,
+            slowness,
+        )
     }
 
-    fn new(machine: Machine, quiet: bool) -> Self {
+    fn new(machine: Machine, quiet: bool, slowness: u32) -> Self {
         Self {
             machine,
             outgoing: VecDeque::new(),
             facts: VecDeque::new(),
             quiet,
-            charged: 0,
+            slowness,
+            tally: Tally::default(),
+            charged: Tally::default(),
             newest_sas: BTreeMap::new(),
             half_open: HalfOpen::default(),
+            now: sim::instant(Duration::ZERO),
         }
     }
 
@@ -107,6 +122,14 @@ impl Site {
         stats.exponentiations + stats.exponents_prepared
     }
 
+    /// What a hub has done.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let mut tally = self.tally;
+        tally.add(Work::Exponentiation, self.exponentiations());
+        tally
+    }
+
     /// The most phase 1 exchanges that had begun here and not ended, neither by success nor by their age.
     #[must_use]
     pub const fn peak_half_open(&self) -> usize {
@@ -138,6 +161,7 @@ impl Site {
 
     /// Sends an inner packet.
     pub(crate) fn send(&mut self, now: Instant, packet: &[u8]) {
+        self.tally.add(Work::Packet, 1);
         let mut out = vec![0; packet.len() + MAX_OVERHEAD];
         let sent = match &mut self.machine {
             Machine::Branch(branch, _) => branch.encapsulate(now, packet, &mut out),
@@ -195,6 +219,7 @@ impl Host for Site {
     type Event = Fact;
 
     fn handle_datagram(&mut self, now: Instant, datagram: &mut Datagram) {
+        self.now = now;
         let Datagram {
             source,
             destination,
@@ -208,6 +233,7 @@ impl Host for Site {
             .copied()
             .collect();
         let is_raw = source.port() == 0 && destination.port() == 0;
+        let is_esp = is_raw || (marker == 4 && !contents.starts_with(&[0; 4]));
         let received = match (&mut self.machine, is_raw) {
             (Machine::Branch(branch, _), false) => {
                 branch.handle_datagram(now, *source, *destination, contents)
@@ -222,6 +248,15 @@ impl Host for Site {
                 hub.handle_esp(now, source.ip(), destination.ip(), contents)
             }
         };
+        let work = match (&received, is_esp) {
+            (Ok(Received::Packet { .. }), _) => Work::Data,
+            (Ok(_), true) => Work::Probe,
+            (Err(_), true) => Work::UnknownSpi,
+            (Ok(_), false) => kind_of_message(&message),
+            (Err(_), false) => Work::Rejected,
+        };
+        self.tally.add(work, 1);
+        self.tally.add(Work::Kernel, 1);
         match received {
             Ok(Received::Packet { packet, .. }) => {
                 let packet = packet.to_vec();
@@ -234,10 +269,15 @@ impl Host for Site {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        let calls = self.ike_stats().stranger_answers_out;
         match &mut self.machine {
             Machine::Branch(branch, _) => branch.handle_timeout(now),
             Machine::Hub(hub, _) => hub.handle_timeout(now),
         }
+        let calls = self.ike_stats().stranger_answers_out - calls;
+        self.tally.add(Work::Timer, 1);
+        self.tally.add(Work::Call, calls);
         while let Some(packet) = self.own_business(now) {
             self.send(now, &packet);
         }
@@ -248,10 +288,12 @@ impl Host for Site {
             Machine::Branch(branch, _) => branch.poll_transmit(),
             Machine::Hub(hub, _) => hub.poll_transmit(),
         };
-        match transmit {
+        let datagram = match transmit {
             Some(transmit) => Some(on_the_wire(transmit.path, transmit.contents.to_vec())),
             None => self.outgoing.pop_front(),
-        }
+        };
+        self.tally.add(Work::Kernel, u64::from(datagram.is_some()));
+        datagram
     }
 
     fn poll_event(&mut self) -> Option<Fact> {
@@ -269,6 +311,10 @@ impl Host for Site {
             {
                 self.newest_sas
                     .insert(pair.number(), (*inbound_spi, *outbound_spi));
+                let (now, number) = (self.now, pair.number());
+                if let Machine::Hub(_, reader) = &mut self.machine {
+                    reader.is_up(now, pair_key(number));
+                }
             }
             match event {
                 Some(event) if !self.quiet || matches!(event, Event::RollChanged { .. }) => {
@@ -291,12 +337,29 @@ impl Host for Site {
         }
     }
 
-    /// Public-key operations.
-    fn take_work(&mut self) -> u32 {
-        let total = self.exponentiations();
-        let since = total - self.charged;
-        self.charged = total;
-        u32::try_from(since).unwrap_or(u32::MAX)
+    fn take_time(&mut self) -> Duration {
+        let tally = self.tally();
+        let since = tally.since(&self.charged);
+        self.charged = tally;
+        since.time() * self.slowness
+    }
+}
+
+/// A hub numbers the pairs of its branches in their order.
+fn pair_key(number: u32) -> PairKey {
+    let pairs = u32::try_from(PAIRS).unwrap_or(u32::MAX);
+    (number / pairs, u8::try_from(number % pairs).unwrap_or(0))
+}
+
+/// What kind of work a message of IKE was that a hub has taken in.
+fn kind_of_message(message: &[u8]) -> Work {
+    const AGGRESSIVE: u8 = 4;
+    const QUICK_MODE: u8 = 32;
+    match (message.get(18).copied(), message.get(8..16)) {
+        (Some(AGGRESSIVE), Some(responder)) if responder == [0; 8] => Work::First,
+        (Some(AGGRESSIVE), _) => Work::Third,
+        (Some(QUICK_MODE), _) => Work::QuickMode,
+        _ => Work::Informational,
     }
 }
 

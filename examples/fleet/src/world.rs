@@ -12,9 +12,10 @@ use trigger::ike_core::{EndpointConfig, PeerConfig, PreSharedKey};
 use trigger::ntp_core::NtpTimestamp;
 use trigger::{
     Branch, BranchConfig, Event, Hub, HubConfig, MemberConfig, PairConfig, ProbeMode, RollEntry,
-    Standby, Trigger,
+    Standby, Timing, Trigger,
 };
 
+use crate::cost;
 use crate::plan::{PAIRS, PairPlan, Plan};
 use crate::reader::{Chatter, Question};
 use crate::seeded::crypto;
@@ -48,6 +49,8 @@ pub struct Settings {
     pub proposals: Option<(&'static str, &'static str)>,
     /// The hub's processor.
     pub cpu: Cpu,
+    /// How many times longer than usual the hub takes for everything.
+    pub slowness: u32,
     /// How often the hub asks over a pair while it has no answer.
     pub read_interval: Duration,
 }
@@ -66,6 +69,7 @@ impl Settings {
             mode: ProbeMode::Client,
             proposals: None,
             cpu: hub_cpu(),
+            slowness: 1,
             read_interval: Duration::from_millis(50),
         }
     }
@@ -76,13 +80,11 @@ impl Settings {
     }
 }
 
-/// The hub's processor: an exponentiation in group 14 with a short exponent takes 760 us in the bench, everything else
-/// about an input 10 us.
+/// The hub's processor. How long it takes for what, the [`Site`] says.
 fn hub_cpu() -> Cpu {
     Cpu {
-        per_input: Duration::from_micros(10),
-        per_unit: Duration::from_micros(760),
         queue: 8_192,
+        ..Cpu::default()
     }
 }
 
@@ -528,14 +530,23 @@ impl World {
         Ok(Site::of_branch(branch, self.settings.quiet()))
     }
 
+    fn key_exchange_time(&self) -> Duration {
+        let pairs = u32::try_from(PAIRS).unwrap_or(u32::MAX);
+        cost::of_a_return(pairs) * self.settings.slowness
+    }
+
     fn hub_machine(&mut self, roll: Vec<RollEntry>) -> Result<Site> {
         self.lives += 1;
         let crypto = crypto(self.settings.seed, &[2, self.lives]);
         let endpoint = EndpointConfig::builder(crypto.ike.clone())
+            .key_exchange_time(self.key_exchange_time())
             .build()
             .context("the hub's endpoint")?;
+        let mut timing = Timing::default();
+        timing.roll_call_spacing *= self.settings.slowness;
         let config = HubConfig::builder(endpoint, crypto)
             .serve_ntp(Plan::targets())
+            .timing(timing)
             .build();
         let mut hub = Hub::new(config, roll, self.network.instant(), self.wall());
         for index in 0..self.settings.branches {
@@ -549,7 +560,11 @@ impl World {
             hub.add_member(MemberConfig::new(ike, pairs).context("a member")?)
                 .context("a member")?;
         }
-        Ok(Site::of_hub(hub, self.settings.quiet()))
+        Ok(Site::of_hub(
+            hub,
+            self.settings.quiet(),
+            self.settings.slowness,
+        ))
     }
 }
 

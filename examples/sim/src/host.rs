@@ -41,6 +41,12 @@ pub trait Host {
     /// When the host wants to be woken.
     fn poll_timeout(&self) -> Option<Instant>;
 
+    /// Processor time of what was done since the last call, beyond what the CPU model takes for an input and for a unit
+    /// of work.
+    fn take_time(&mut self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Units of work done since the last call, for the CPU model: modular exponentiations, for instance.
     fn take_work(&mut self) -> u32 {
         0

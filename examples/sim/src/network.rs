@@ -852,7 +852,7 @@ impl<H: Host> Network<H> {
                 site.name
             );
         }
-        let cost = cost + site.cpu.per_unit * machine.take_work();
+        let cost = cost + site.cpu.per_unit * machine.take_work() + machine.take_time();
         let done = site.busy_until.max(now) + cost;
         site.busy_until = done;
         site.stats.busy += cost;
