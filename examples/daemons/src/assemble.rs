@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ike_core::crypto::rustcrypto::OsRandom;
 use ike_core::{EndpointConfig, EspProposal, Identity, IkeProposal, PeerConfig, PreSharedKey};
@@ -12,6 +13,7 @@ use trigger::{
 };
 
 use crate::key_log::WiresharkKeyLog;
+use crate::pace;
 use crate::settings::{
     BranchEntry, BranchSettings, GatewaySettings, HubSettings, KeySource, PairSettings,
 };
@@ -54,7 +56,8 @@ pub(crate) fn branch(
         peer(gateway, &settings.hub_identity, &settings.psk).remote_nat_port(settings.hub_nat_port);
     let mut timing = Timing::default();
     timing.failback_hold = settings.failback_hold;
-    let mut builder = BranchConfig::builder(endpoint(gateway, key_log, None)?, peer, crypto())
+    let endpoint = endpoint(gateway, key_log, None, Duration::ZERO)?;
+    let mut builder = BranchConfig::builder(endpoint, peer, crypto())
         .ike_port(gateway.ike_port)
         .standby(settings.standby)
         .timing(timing);
@@ -77,7 +80,12 @@ pub(crate) fn hub(
     key_log: Option<&Arc<WiresharkKeyLog>>,
     shard: Option<u8>,
 ) -> Result<HubConfig, AssembleError> {
-    let endpoint = endpoint(&settings.gateway, key_log, shard)?;
+    let time = pace::key_exchange_time(&ike_provider(), settings);
+    tracing::info!(
+        ?time,
+        "a branch that comes back keeps the hub busy for this long"
+    );
+    let endpoint = endpoint(&settings.gateway, key_log, shard, time)?;
     let mut builder = HubConfig::builder(endpoint, crypto());
     if settings.serve_ntp {
         builder = builder.serve_ntp(own);
@@ -104,11 +112,13 @@ fn endpoint(
     gateway: &GatewaySettings,
     key_log: Option<&Arc<WiresharkKeyLog>>,
     shard: Option<u8>,
+    key_exchange_time: Duration,
 ) -> Result<EndpointConfig, AssembleError> {
     let builder = EndpointConfig::builder(ike_provider())
         .shard(shard)
         .ike_port(gateway.ike_port)
-        .nat_port(gateway.nat_port);
+        .nat_port(gateway.nat_port)
+        .key_exchange_time(key_exchange_time);
     let builder = match key_log {
         Some(key_log) => builder.key_log(Arc::<WiresharkKeyLog>::clone(key_log)),
         None => builder,

@@ -21,6 +21,7 @@ mod machine;
 mod manual;
 mod metrics;
 mod names;
+mod pace;
 mod privileges;
 pub mod role;
 pub mod roll;
