@@ -230,9 +230,10 @@ mod tests {
         let timing = Timing::default();
         let names: Vec<String> = (0..500).map(|number| number.to_string()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let start = epoch();
         for (late, expected) in [(0, 1), (10, 11), (400, 65)] {
-            let mut call = RollCall::new(epoch(), roll(&names));
-            let now = epoch() + timing.roll_call_spacing * late;
+            let mut call = RollCall::new(start, roll(&names));
+            let now = start + timing.roll_call_spacing * late;
             let calls = core::iter::from_fn(|| call.due(now, &timing, |_| false));
             assert_eq!(calls.count(), expected);
         }

@@ -96,16 +96,13 @@ impl Reader {
         self.due.remove(&(at, key));
         let asked = self.asked.get_mut(&key)?;
         let Question {
-            reader,
-            service,
-            interval,
-            ..
+            reader, service, ..
         } = asked.question;
         if asked.begun && asked.hurried {
             asked.question.interval *= 2;
         }
         asked.begun = true;
-        asked.next = now + interval.max(Duration::from_micros(1));
+        asked.next = now + asked.question.interval.max(Duration::from_micros(1));
         self.due.insert((asked.next, key));
         let mut packet = Vec::new();
         let (branch, pair) = key;
