@@ -76,6 +76,8 @@ struct Line {
     schedule: Schedule,
     probe: Probe,
     mode: ProbeMode,
+    /// The latest probe that had to wait for an SA.
+    waiting: Option<Vec<u8>>,
 }
 
 /// How a hub was lost.
@@ -114,6 +116,7 @@ impl Lane {
                     schedule: Schedule::new(trigger.mode),
                     probe: Probe::new(trigger, Arc::clone(random), now).ok()?,
                     mode: trigger.mode,
+                    waiting: None,
                 })
             })
             .collect();
@@ -727,8 +730,13 @@ impl Lane {
         };
         pair.path_reach = line.probe.path_reach();
         let id = line.pair;
+        // An answer to an earlier probe would not count any more.
+        if let Some(former) = line.waiting.take() {
+            pair.hold.forget(&former);
+        }
         self.data_path.stats.probes_sent += 1;
         if let Some(Encapsulated::Held { .. }) = self.data_path.send(now, &packet) {
+            line.waiting = Some(packet);
             self.want(now, id);
         }
     }

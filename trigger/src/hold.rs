@@ -28,6 +28,11 @@ impl Hold {
         dropped
     }
 
+    /// Lets go of a packet that is not wanted any more, if it is still held.
+    pub(crate) fn forget(&mut self, packet: &[u8]) {
+        self.packets.retain(|(_, held)| held != packet);
+    }
+
     /// Drops what has waited too long. Returns how many.
     pub(crate) fn age(&mut self, now: Instant, timing: &Timing) -> u64 {
         let mut dropped = 0;
@@ -79,6 +84,16 @@ mod tests {
         let kept: Vec<Vec<u8>> = hold.take().collect();
         assert_eq!(kept, (4..20).map(|number| vec![number]).collect::<Vec<_>>());
         assert_eq!(hold.len(), 0);
+    }
+
+    #[test]
+    fn forgets_what_is_not_wanted_any_more_and_nothing_else() {
+        let (mut hold, timing, now) = (Hold::default(), Timing::default(), epoch());
+        hold.push(now, b"one", &timing);
+        hold.push(now, b"two", &timing);
+        hold.forget(b"one");
+        hold.forget(b"none");
+        assert_eq!(hold.take().collect::<Vec<_>>(), [b"two"]);
     }
 
     #[test]

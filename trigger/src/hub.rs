@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -100,7 +101,20 @@ impl Hub {
     /// what [`Event::RollChanged`] gave before a restart, or empty: the branches on it are
     /// called.
     #[must_use]
-    pub fn new(config: HubConfig, roll: Vec<RollEntry>, now: Instant, wall: NtpTimestamp) -> Self {
+    pub fn new(
+        mut config: HubConfig,
+        roll: Vec<RollEntry>,
+        now: Instant,
+        wall: NtpTimestamp,
+    ) -> Self {
+        let served = config.endpoint.key_exchange_time();
+        let mut lead = Duration::ZERO;
+        if !served.is_zero() {
+            // Who is called sooner only waits, and its message 1 takes the time of those who are served. The first
+            // are called at once, for they take their time to come.
+            config.timing.roll_call_spacing = served;
+            lead = config.timing.hub_back_jitter;
+        }
         // Hubs that share an address never give two things the same handle.
         let first = config
             .endpoint
@@ -119,7 +133,7 @@ impl Hub {
             members: Table::starting_at(first),
             by_identity: HashMap::new(),
             by_peer: HashMap::new(),
-            roll_call: RollCall::new(now, roll),
+            roll_call: RollCall::new(now, roll, lead),
             server: Server::new(
                 ServerConfig::new(),
                 config.crypto.ntp.secure_random.as_ref(),

@@ -8,6 +8,7 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -74,24 +75,30 @@ pub(crate) struct RollCall {
     /// When the current round began.
     round_began: Option<Instant>,
     round: u32,
+    /// How far the calls may run behind their pace and make up for it at once.
+    lead: Duration,
 }
 
 impl RollCall {
-    pub(crate) fn new(now: Instant, roll: Vec<RollEntry>) -> Self {
+    /// The first calls are made at once: as many as belong into `lead`, the time that passes until those who are called
+    /// come.
+    pub(crate) fn new(now: Instant, roll: Vec<RollEntry>, lead: Duration) -> Self {
         let absent: BTreeMap<u32, RollEntry> = (0..).zip(roll).collect();
         let queue: VecDeque<(u32, u32)> = absent.keys().map(|&number| (number, 0)).collect();
         let numbers = absent
             .iter()
             .map(|(&number, entry)| (entry.identity.clone(), number))
             .collect();
-        let next = (!queue.is_empty()).then_some(now);
+        let round_began = (!queue.is_empty()).then_some(now);
+        let next = round_began.map(|now| now.checked_sub(lead).unwrap_or(now));
         Self {
             absent,
             numbers,
             queue,
             next,
-            round_began: next,
+            round_began,
             round: 0,
+            lead,
         }
     }
 
@@ -137,7 +144,8 @@ impl RollCall {
                 continue;
             }
             // A step that comes late makes up for it, within bounds.
-            let missed = now.checked_sub(timing.roll_call_spacing * MOST_AT_ONCE);
+            let bound = self.lead.max(timing.roll_call_spacing * MOST_AT_ONCE);
+            let missed = now.checked_sub(bound);
             let from = missed.map_or(next, |missed| next.max(missed));
             self.next = Some(from + timing.roll_call_spacing);
             return Some(entry);
@@ -172,7 +180,7 @@ mod tests {
             .collect()
     }
 
-    fn call_all(call: &mut RollCall, timing: &Timing) -> Vec<(core::time::Duration, String)> {
+    fn call_all(call: &mut RollCall, timing: &Timing) -> Vec<(Duration, String)> {
         let start = epoch();
         let mut now = call.next().unwrap_or(start);
         let first = now;
@@ -190,7 +198,7 @@ mod tests {
     #[test]
     fn everyone_is_called_in_rounds_until_the_last() {
         let timing = Timing::default();
-        let mut call = RollCall::new(epoch(), roll(&["a", "b", "c"]));
+        let mut call = RollCall::new(epoch(), roll(&["a", "b", "c"]), Duration::ZERO);
         let called = call_all(&mut call, &timing);
 
         assert_eq!(called.len(), 15);
@@ -202,7 +210,7 @@ mod tests {
 
     #[test]
     fn whoever_has_come_back_is_not_called_again() {
-        let mut call = RollCall::new(epoch(), roll(&["a", "b"]));
+        let mut call = RollCall::new(epoch(), roll(&["a", "b"]), Duration::ZERO);
         call.present(&"a".parse().unwrap());
         assert!(
             call_all(&mut call, &Timing::default())
@@ -214,7 +222,7 @@ mod tests {
     #[test]
     fn whoever_is_on_the_way_is_not_called_in_this_round() {
         let timing = Timing::default();
-        let mut call = RollCall::new(epoch(), roll(&["a", "b"]));
+        let mut call = RollCall::new(epoch(), roll(&["a", "b"]), Duration::ZERO);
         let named = |name: &'static str| {
             move |entry: &RollEntry| entry.identity() == &name.parse().unwrap()
         };
@@ -232,7 +240,7 @@ mod tests {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let start = epoch();
         for (late, expected) in [(0, 1), (10, 11), (400, 65)] {
-            let mut call = RollCall::new(start, roll(&names));
+            let mut call = RollCall::new(start, roll(&names), Duration::ZERO);
             let now = start + timing.roll_call_spacing * late;
             let calls = core::iter::from_fn(|| call.due(now, &timing, |_| false));
             assert_eq!(calls.count(), expected);
@@ -240,7 +248,21 @@ mod tests {
     }
 
     #[test]
+    fn the_first_are_called_at_once_and_the_others_at_the_pace() {
+        let (timing, start) = (Timing::default(), epoch());
+        let names: Vec<String> = (0..500).map(|number| number.to_string()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut call = RollCall::new(start, roll(&names), timing.roll_call_spacing * 200);
+        let mut calls = |now| core::iter::from_fn(|| call.due(now, &timing, |_| false)).count();
+        assert_eq!(calls(start), 201);
+        assert_eq!(calls(start + timing.roll_call_spacing * 5), 5);
+    }
+
+    #[test]
     fn without_a_roll_nobody_is_called() {
-        assert_eq!(RollCall::new(epoch(), Vec::new()).next(), None);
+        assert_eq!(
+            RollCall::new(epoch(), Vec::new(), Duration::ZERO).next(),
+            None
+        );
     }
 }

@@ -12,7 +12,7 @@ use trigger::ike_core::{EndpointConfig, PeerConfig, PreSharedKey};
 use trigger::ntp_core::NtpTimestamp;
 use trigger::{
     Branch, BranchConfig, Event, Hub, HubConfig, MemberConfig, PairConfig, ProbeMode, RollEntry,
-    Standby, Timing, Trigger,
+    Standby, Trigger,
 };
 
 use crate::cost;
@@ -542,11 +542,8 @@ impl World {
             .key_exchange_time(self.key_exchange_time())
             .build()
             .context("the hub's endpoint")?;
-        let mut timing = Timing::default();
-        timing.roll_call_spacing *= self.settings.slowness;
         let config = HubConfig::builder(endpoint, crypto)
             .serve_ntp(Plan::targets())
-            .timing(timing)
             .build();
         let mut hub = Hub::new(config, roll, self.network.instant(), self.wall());
         for index in 0..self.settings.branches {

@@ -263,6 +263,12 @@ impl EndpointConfig {
         self.shard
     }
 
+    /// How long a peer that comes back keeps us busy; zero if nobody is to wait.
+    #[must_use]
+    pub fn key_exchange_time(&self) -> Duration {
+        self.key_exchange_time
+    }
+
     pub(crate) fn half_open_limit(&self) -> usize {
         self.half_open_limit
     }
@@ -277,10 +283,6 @@ impl EndpointConfig {
 
     pub(crate) fn exponent_pool(&self) -> usize {
         self.exponent_pool
-    }
-
-    pub(crate) fn key_exchange_time(&self) -> Duration {
-        self.key_exchange_time
     }
 
     pub(crate) fn asks_for_credentials(&self) -> bool {

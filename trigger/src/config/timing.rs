@@ -94,11 +94,11 @@ pub struct Timing {
     /// How long a better hub must have been proved without a reply missing before a branch turns back to it.
     /// Default: 60 s.
     pub failback_hold: Duration,
-    /// Between two calls of a hub's roll call. Default: 100 us.
+    /// Between two calls of a hub's roll call. Default: 1 ms.
     ///
-    /// A call and the first message that it brings cost the hub no exponentiation; when a branch is
-    /// to send the one that does is told to each of them then
-    /// ([`key_exchange_time`](ike_core::config::EndpointConfigBuilder::key_exchange_time)).
+    /// Where the endpoint knows its
+    /// [`key_exchange_time`](ike_core::config::EndpointConfigBuilder::key_exchange_time), the roll is called at
+    /// that pace instead: one branch is called while another one is served.
     pub roll_call_spacing: Duration,
     /// Between the rounds in which a hub calls a branch again that has not come back.
     /// Default: 2 s.
@@ -144,7 +144,7 @@ impl Default for Timing {
             usage_interval: Duration::from_secs(1),
             unknown_spi_interval: Duration::from_secs(5),
             failback_hold: Duration::from_secs(60),
-            roll_call_spacing: Duration::from_micros(100),
+            roll_call_spacing: Duration::from_millis(1),
             roll_call_round: Duration::from_secs(2),
             roll_call_rounds: 5,
             key_patience: Duration::from_secs(10),
