@@ -241,8 +241,7 @@ impl AwaitingSa2 {
 
     /// The message 2 whose slot has come.
     pub(crate) fn take_for_slot(&mut self, now: Instant) -> Option<Verified> {
-        let has_come = |answered: &Box<Answered>| answered.slot <= now;
-        let answered = self.answered.take_if(|answered| has_come(answered))?;
+        let answered = self.answered.take_if(|answered| answered.slot <= now)?;
         Some(answered.verified)
     }
 

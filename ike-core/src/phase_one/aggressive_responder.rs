@@ -193,6 +193,18 @@ pub(crate) struct Answer<'a> {
     pub(crate) now: Instant,
 }
 
+/// What we are capable of, as far as the initiator has a use for it.
+fn push_vendor_ids(payloads: &mut PayloadChain, theirs: Capabilities) {
+    let offered = [
+        (true, VendorId::DEAD_PEER_DETECTION),
+        (theirs.fragmentation, VendorId::FRAGMENTATION),
+        (theirs.slots, VendorId::SLOTS),
+    ];
+    for (_, id) in offered.iter().filter(|(wanted, _)| *wanted) {
+        payloads.push(PayloadType::VENDOR_ID, id.octets());
+    }
+}
+
 impl AwaitingHashI {
     /// Answers message 1. Returns what to keep and message 2, without framing. `None` if the provider lacks the hash.
     pub(crate) fn begin(
@@ -237,17 +249,8 @@ impl AwaitingHashI {
         payloads.push(PayloadType::NONCE, &nr_b);
         payloads.push(PayloadType::IDENTIFICATION, &idir_b);
         payloads.push(PayloadType::HASH, &skeyid.hash_r(&inputs));
-        payloads.push(
-            PayloadType::VENDOR_ID,
-            VendorId::DEAD_PEER_DETECTION.octets(),
-        );
         let capabilities = capabilities(&first.payloads);
-        if capabilities.fragmentation {
-            payloads.push(PayloadType::VENDOR_ID, VendorId::FRAGMENTATION.octets());
-        }
-        if capabilities.slots {
-            payloads.push(PayloadType::VENDOR_ID, VendorId::SLOTS.octets());
-        }
+        push_vendor_ids(&mut payloads, capabilities);
         if let Some(dialect) = dialect {
             payloads.push(PayloadType::VENDOR_ID, dialect.vendor_id().octets());
             let feign = config.encapsulation() == Encapsulation::Always;
@@ -263,7 +266,6 @@ impl AwaitingHashI {
         }
         let header = Header::new(cookies, ExchangeType::AGGRESSIVE, MessageId::PHASE_ONE);
         trace::sent(&header, &payloads, || Place::Second);
-        let theirs = choice.lifetime;
         let hash_i = skeyid.hash_i(&inputs);
         let awaiting = Self {
             cookies,
@@ -281,7 +283,9 @@ impl AwaitingHashI {
             told: wait.is_some(),
             reported: false,
             proposal: choice.proposal,
-            lifetime: config.ike_lifetime().min(theirs.unwrap_or(Duration::MAX)),
+            lifetime: config
+                .ike_lifetime()
+                .min(choice.lifetime.unwrap_or(Duration::MAX)),
             private,
             g_xi: first.g_xi.to_vec(),
             hash_i,
