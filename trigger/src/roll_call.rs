@@ -102,6 +102,11 @@ impl RollCall {
         }
     }
 
+    /// Begins anew with another roll.
+    pub(crate) fn replace(&mut self, now: Instant, roll: Vec<RollEntry>) {
+        *self = Self::new(now, roll, self.lead);
+    }
+
     /// The branch has come back: no more calls.
     pub(crate) fn present(&mut self, identity: &Identity) {
         if let Some(number) = self.numbers.remove(identity) {

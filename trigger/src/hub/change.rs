@@ -9,14 +9,14 @@ use ike_core::{Identity, PairIndex};
 use super::{Hub, MemberError};
 use crate::config::{MemberConfig, PairConfig};
 use crate::event::{MemberId, PairId};
-use crate::roll_call::{RollCall, RollEntry};
+use crate::roll_call::RollEntry;
 
 impl Hub {
     /// Calls the branches of this roll, as [`new`](Self::new) does with the one it is given; those of that one are
     /// called no more.
     pub fn call(&mut self, now: Instant, roll: Vec<RollEntry>) {
         let now = self.advance(now);
-        self.roll_call = RollCall::new(now, roll);
+        self.roll_call.replace(now, roll);
     }
 
     /// Who a branch is.
