@@ -404,12 +404,13 @@ impl Peer {
             .isakmp_sas
             .last_mut()
             .ok_or(AcquireError::NotInitiator)?;
-        // Many others are before it at a peer that is busy: the round trip says nothing of how soon it can answer.
-        let srtt = self.srtt.filter(|_| !isakmp.peer_is_busy);
+        // At a peer that is busy others may be before it: the round trip is but a part of the time that an answer takes.
+        let patience = if isakmp.peer_is_busy { 2 } else { 1 };
+        let srtt = self.srtt.map(|srtt| srtt * patience);
         let (message_id, mut awaiting) =
             AwaitingHash2::begin(context, isakmp, &self.config, pair, srtt)
                 .ok_or(AcquireError::UnsupportedAlgorithm)?;
-        if let (false, Some(srtt)) = (isakmp.proven, srtt) {
+        if let (false, false, Some(srtt)) = (isakmp.proven, isakmp.peer_is_busy, srtt) {
             // Message 3 is still under way, and some responders drop what overtakes it.
             awaiting
                 .retransmit
