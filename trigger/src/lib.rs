@@ -16,11 +16,11 @@ mod handoff;
 mod hold;
 mod hub;
 mod jitter;
+mod lane;
 mod negotiation;
 mod pair;
 mod probe;
 mod proof;
-mod redundant;
 mod roll_call;
 mod schedule;
 mod shard;
@@ -31,6 +31,7 @@ mod testing;
 mod transmit;
 mod wall_clock;
 
+pub use branch::Branch;
 pub use config::{
     BranchConfig, BranchConfigBuilder, ConfigError, CryptoProvider, EspKeyLog, HubConfig,
     HubConfigBuilder, MemberConfig, PairConfig, ProbeMode, Standby, Timing, Trigger,
@@ -40,7 +41,6 @@ pub use datagram::Datagram;
 pub use error::{DatagramError, DropReason, EncapsulateError};
 pub use event::{Event, Failure, MemberId, PairDownReason, PairId};
 pub use hub::{Hub, MemberError};
-pub use redundant::Branch;
 pub use roll_call::RollEntry;
 pub use shard::{Shard, Shards};
 pub use status::{MemberStatus, PairState, PairStatus, Stats};

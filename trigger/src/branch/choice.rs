@@ -8,9 +8,9 @@ use core::time::Duration;
 use std::time::Instant;
 
 use super::Branch;
-use crate::branch::{Lane, Loss};
 use crate::config::Standby;
 use crate::event::{Event, PairDownReason};
+use crate::lane::{Lane, Loss};
 
 /// A hub that is not needed any more is let go when nothing has come through it for this long.
 const QUIET: Duration = Duration::from_secs(10);
