@@ -53,8 +53,10 @@ impl Drop for Directory {
     }
 }
 
+/// Each has a key of its own where `key` is the usual one.
 fn branch(number: usize, key: &str) -> String {
     let (high, low) = (number / 256, number % 256);
+    let key = key.replace("KEY\"", &format!("KEY-{number}\""));
     format!(
         "[[branch]]\nidentity = \"b{number}\"\n{key}\n[[branch.pair]]\nname = \"p\"\nlocal = \"10.0.0.0/24\"\nremote = \"172.{}.{low}.0/24\"\n",
         16 + high
@@ -259,15 +261,15 @@ fn what_includes_nothing_is_told_what_it_lacks() {
 fn two_thousand_files_are_read_and_one_mistake_is_found_among_them() {
     let directory = Directory::new("thousands", INCLUDE, &[]);
     for number in 0..2000 {
-        let text = branch(number, "psk_file = \"key\"");
+        let text = branch(number, &format!("psk_file = \"{number}\""));
         let file = directory.0.join(format!("branches.d/b{number:04}.toml"));
         fs::write(file, text).unwrap();
+        let key = directory.0.join(format!("branches.d/{number}"));
+        fs::write(&key, format!("{KEY}-{number}")).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     }
-    let key = directory.0.join("branches.d/key");
-    fs::write(&key, KEY).unwrap();
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(directory.load().settings.branches.len(), 2000);
-    let wrong = branch(1234, "psk_flie = \"key\"");
+    let wrong = branch(1234, "psk_flie = \"1234\"");
     fs::write(directory.0.join("branches.d/b1234.toml"), wrong).unwrap();
     let told = told(&directory.refused());
     assert!(

@@ -47,6 +47,14 @@ pub(crate) struct FirstMessage<'a> {
 }
 
 impl<'a> FirstMessage<'a> {
+    /// The identity whose share of half-open exchanges this one takes; all decoys together have one.
+    fn counted_as(&self, initiator: Initiator, config: &PeerConfig) -> Identity {
+        match initiator {
+            Initiator::Known | Initiator::Renewing(_) => self.identity.clone(),
+            Initiator::Unknown => config.remote().clone(),
+        }
+    }
+
     pub(crate) fn decode(message: &Message<'a>) -> Result<Self, DatagramError> {
         let cookie = message.header().cookies().initiator();
         if cookie.is_zero() {
@@ -270,10 +278,7 @@ impl AwaitingHashI {
         let awaiting = Self {
             cookies,
             path,
-            identity: match initiator {
-                Initiator::Known | Initiator::Renewing(_) => first.identity.clone(),
-                Initiator::Unknown => config.remote().clone(),
-            },
+            identity: first.counted_as(initiator, &config),
             began: now,
             initiator,
             first: Fingerprint::of(octets),
