@@ -7,8 +7,8 @@ use ike_core::crypto::{CryptoProvider, Group};
 use crate::clock;
 use crate::settings::HubSettings;
 
-/// What phase 1 costs besides its exponentiation, and each pair besides its own: `cargo bench -p fleet --bench hub_inputs`
-/// on a machine that takes 760 us for an exponentiation in group 14, rounded up.
+/// What phase 1 costs besides its exponentiation, and each pair besides its own: estimates, of the size that `cargo bench -p
+/// fleet --bench hub_inputs` suggests for a machine that takes 760 us for an exponentiation in group 14.
 const REST_OF_A_BRANCH: Duration = Duration::from_micros(100);
 const REST_OF_A_PAIR: Duration = Duration::from_micros(100);
 

@@ -55,8 +55,9 @@ impl Work {
     /// Processor time, on a machine that takes 760 us for an exponentiation.
     ///
     /// `cargo bench -p fleet --bench hub_inputs` measures each kind on a hub with 10,000 branches and scales it to that
-    /// machine. These are the highest of several runs, rounded up to whole microseconds; the kernel's part is half of what
-    /// one datagram in and one out take on loopback. `Informational` alone is an estimate from above: few of them come.
+    /// machine. These are the higher of two runs on a machine that was busy with other work, rounded up to whole microseconds;
+    /// the kernel's part is half of what one datagram in and one out take on loopback. `Informational` is an estimate from
+    /// above: few of them come.
     #[must_use]
     pub const fn time(self) -> Duration {
         Duration::from_nanos(match self {
