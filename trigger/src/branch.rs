@@ -20,6 +20,7 @@ use crate::data_path::{Encapsulated, Outlet, Received};
 use crate::datagram::Datagram;
 use crate::error::{DatagramError, DropReason, EncapsulateError};
 use crate::event::{Event, MemberId, PairId};
+use crate::event_queue::EventQueue;
 use crate::lane::Lane;
 use crate::status::{MemberStatus, PairStatus, Stats};
 use crate::transmit::Transmit;
@@ -56,7 +57,7 @@ pub struct Branch {
     transmits: VecDeque<Transmit>,
     /// Datagrams that found no room.
     overflows: u64,
-    events: VecDeque<Event>,
+    events: EventQueue,
     now: Instant,
 }
 
@@ -77,7 +78,7 @@ impl Branch {
             told_up: config.pairs().iter().map(|_| false).collect(),
             transmits: VecDeque::new(),
             overflows: 0,
-            events: VecDeque::new(),
+            events: EventQueue::new(MAX_EVENTS),
             now,
             config,
         }
@@ -276,7 +277,7 @@ impl Branch {
     /// The next fact.
     #[must_use]
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.events.pop()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called at the latest.
@@ -429,13 +430,9 @@ impl Branch {
         } else {
             number == self.active || !matches!(event, Event::SaUp { .. } | Event::SaDown { .. })
         };
-        if !is_news {
-            return;
+        if is_news {
+            self.events.push(event);
         }
-        if MAX_EVENTS <= self.events.len() {
-            self.events.pop_front();
-        }
-        self.events.push_back(event);
     }
 
     /// Whether it is news that a pair is up or down.

@@ -34,7 +34,7 @@ impl Branch {
     pub(super) fn next_choice(&self) -> Option<Instant> {
         let hold = self.config.timing.failback_hold;
         let better = self.lanes.iter().take(self.active);
-        let back = better.filter_map(|lane| Some(lane.proved_since()? + hold));
+        let back = better.filter_map(|lane| Some(lane.standing().proved_since()? + hold));
         let spare = (0..self.lanes.len()).filter_map(|number| self.spare_until(number));
         back.chain(spare).min()
     }
@@ -59,7 +59,11 @@ impl Branch {
     /// A hub that is preferred to the one in use and has been proved for long enough.
     fn proved_better(&self, now: Instant) -> Option<usize> {
         let hold = self.config.timing.failback_hold;
-        let proved = |lane: &Lane| lane.proved_since().is_some_and(|since| since + hold <= now);
+        let proved = |lane: &Lane| {
+            lane.standing()
+                .proved_since()
+                .is_some_and(|since| since + hold <= now)
+        };
         self.lanes.iter().take(self.active).position(proved)
     }
 
@@ -72,10 +76,11 @@ impl Branch {
         let serving = self.lanes.iter().position(Lane::is_serving);
         match self.config.standby {
             // In the beginning the first hub may take a little longer than another one.
-            Standby::Hot => serving.filter(|_| active.was_proved() || active.loss().is_some()),
+            Standby::Hot => serving
+                .filter(|_| active.standing().was_proved() || active.standing().loss().is_some()),
             Standby::Cold => serving.or_else(|| {
                 let next = (self.active + 1) % self.lanes.len();
-                (active.loss() == Some(Loss::Silent)).then_some(next)
+                (active.standing().loss() == Some(Loss::Silent)).then_some(next)
             }),
         }
     }
@@ -131,8 +136,9 @@ impl Branch {
         if self.is_wanted(number) {
             return None;
         }
-        let proved = self.lanes.get(self.active)?.proved_since()?;
+        let proved = self.lanes.get(self.active)?.standing().proved_since()?;
         let delivered = lane
+            .standing()
             .delivered()
             .map_or(proved, |at| (at + QUIET).max(proved));
         Some(delivered)

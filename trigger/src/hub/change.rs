@@ -4,27 +4,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use std::time::Instant;
 
-use ike_core::{Identity, PairIndex};
+use ike_core::PairIndex;
 
 use super::{Hub, MemberError};
 use crate::config::{MemberConfig, PairConfig};
 use crate::event::{MemberId, PairId};
-use crate::roll_call::RollEntry;
 
 impl Hub {
-    /// Calls the branches of this roll, as [`new`](Self::new) does with the one it is given; those of that one are
-    /// called no more.
-    pub fn call(&mut self, now: Instant, roll: Vec<RollEntry>) {
-        let now = self.advance(now);
-        self.roll_call.replace(now, roll);
-    }
-
-    /// Who a branch is.
-    #[must_use]
-    pub fn identity(&self, id: MemberId) -> Option<&Identity> {
-        Some(self.members.get(id.0)?.config.identity())
-    }
-
     /// Gives the branch of this identity other settings; one that is not there yet is
     /// [added](Self::add_member).
     ///
@@ -97,14 +83,5 @@ impl Hub {
                 }
             })
             .collect()
-    }
-
-    /// Lets ike-core know whom to expect.
-    pub(super) fn expect_member(&mut self, config: &MemberConfig) {
-        if config.key_on_demand {
-            self.endpoint.ask_for(config.ike.remote().clone());
-        } else {
-            self.endpoint.admit(Arc::clone(&config.ike));
-        }
     }
 }

@@ -115,11 +115,11 @@ impl Lane {
             failure,
         });
         if !self.ike_up {
-            self.loss = Some(if unanswered {
+            self.standing.set_loss(Some(if unanswered {
                 Loss::Silent
             } else {
                 Loss::Refused
-            });
+            }));
         }
     }
 
@@ -251,11 +251,11 @@ impl Lane {
             member: self.member,
             reason,
         });
-        self.loss = match reason {
+        self.standing.set_loss(match reason {
             DisconnectReason::PeerDead { .. } => Some(Loss::Silent),
             DisconnectReason::DeletedByPeer | DisconnectReason::Expired => Some(Loss::Refused),
             DisconnectReason::PathChanged | DisconnectReason::Requested | _ => None,
-        };
+        });
         let first = self.jitter.up_to(self.config.timing.hub_back_jitter);
         self.arm(now, first);
     }
