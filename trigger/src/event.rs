@@ -5,7 +5,7 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use ike_core::{CloseReason, CookiePair, Identity, PhaseOneError, QuickModeError};
+use ike_core::{CloseReason, Identity, PhaseOneError, QuickModeError};
 use thiserror::Error;
 
 use crate::roll_call::RollEntry;
@@ -198,13 +198,4 @@ pub enum Failure {
     /// What was negotiated cannot be run: the provider of ESP lacks the algorithm.
     #[error("negotiated SA cannot be used: {0}")]
     Sa(esp_core::SaError),
-}
-
-/// What a hub stores of a branch, to call it after a restart.
-impl RollEntry {
-    /// The cookies of the ISAKMP SA that the branch still believes in.
-    #[must_use]
-    pub const fn cookies(&self) -> CookiePair {
-        self.cookies
-    }
 }

@@ -11,7 +11,6 @@ mod wakes;
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use core::time::Duration;
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -70,20 +69,7 @@ impl Hub {
     /// what [`Event::RollChanged`] gave before a restart, or empty: the branches on it are
     /// called.
     #[must_use]
-    pub fn new(
-        mut config: HubConfig,
-        roll: Vec<RollEntry>,
-        now: Instant,
-        wall: NtpTimestamp,
-    ) -> Self {
-        let served = config.endpoint.key_exchange_time();
-        let mut lead = Duration::ZERO;
-        if !served.is_zero() {
-            // Who is called sooner only waits, and its message 1 takes the time of those who are served. The first
-            // are called at once, for they take their time to come.
-            config.timing.roll_call_spacing = served;
-            lead = config.timing.hub_back_jitter;
-        }
+    pub fn new(config: HubConfig, roll: Vec<RollEntry>, now: Instant, wall: NtpTimestamp) -> Self {
         // Hubs that share an address never give two things the same handle.
         let first = config
             .endpoint
@@ -102,7 +88,7 @@ impl Hub {
             members: Table::starting_at(first),
             by_identity: HashMap::new(),
             by_peer: HashMap::new(),
-            roll_call: RollCall::new(now, roll, lead),
+            roll_call: RollCall::new(now, roll, config.roll_call_pace()),
             server: Server::new(
                 ServerConfig::new(),
                 config.crypto.ntp.secure_random.as_ref(),

@@ -25,7 +25,7 @@ pub struct RollEntry {
     identity: Identity,
     local: SocketAddr,
     remote: SocketAddr,
-    pub(crate) cookies: CookiePair,
+    cookies: CookiePair,
 }
 
 impl RollEntry {
@@ -62,10 +62,26 @@ impl RollEntry {
     pub const fn remote(&self) -> SocketAddr {
         self.remote
     }
+
+    /// The cookies of the ISAKMP SA that the branch still believes in.
+    #[must_use]
+    pub const fn cookies(&self) -> CookiePair {
+        self.cookies
+    }
+}
+
+/// How fast the roll is called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Between two calls.
+    pub(crate) spacing: Duration,
+    /// How far the calls may run behind and make up for it at once: the time that passes until those who are called
+    /// come. As many as belong into it are called at once in the beginning.
+    pub(crate) lead: Duration,
 }
 
 /// The calls still to make.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RollCall {
     absent: BTreeMap<u32, RollEntry>,
     numbers: HashMap<Identity, u32>,
@@ -75,14 +91,11 @@ pub(crate) struct RollCall {
     /// When the current round began.
     round_began: Option<Instant>,
     round: u32,
-    /// How far the calls may run behind their pace and make up for it at once.
-    lead: Duration,
+    pace: Pace,
 }
 
 impl RollCall {
-    /// The first calls are made at once: as many as belong into `lead`, the time that passes until those who are called
-    /// come.
-    pub(crate) fn new(now: Instant, roll: Vec<RollEntry>, lead: Duration) -> Self {
+    pub(crate) fn new(now: Instant, roll: Vec<RollEntry>, pace: Pace) -> Self {
         let absent: BTreeMap<u32, RollEntry> = (0..).zip(roll).collect();
         let queue: VecDeque<(u32, u32)> = absent.keys().map(|&number| (number, 0)).collect();
         let numbers = absent
@@ -90,7 +103,7 @@ impl RollCall {
             .map(|(&number, entry)| (entry.identity.clone(), number))
             .collect();
         let round_began = (!queue.is_empty()).then_some(now);
-        let next = round_began.map(|now| now.checked_sub(lead).unwrap_or(now));
+        let next = round_began.map(|now| now.checked_sub(pace.lead).unwrap_or(now));
         Self {
             absent,
             numbers,
@@ -98,13 +111,13 @@ impl RollCall {
             next,
             round_began,
             round: 0,
-            lead,
+            pace,
         }
     }
 
     /// Begins anew with another roll.
     pub(crate) fn replace(&mut self, now: Instant, roll: Vec<RollEntry>) {
-        *self = Self::new(now, roll, self.lead);
+        *self = Self::new(now, roll, self.pace);
     }
 
     /// The branch has come back: no more calls.
@@ -149,10 +162,11 @@ impl RollCall {
                 continue;
             }
             // A step that comes late makes up for it, within bounds.
-            let bound = self.lead.max(timing.roll_call_spacing * MOST_AT_ONCE);
+            let Pace { spacing, lead } = self.pace;
+            let bound = lead.max(spacing * MOST_AT_ONCE);
             let missed = now.checked_sub(bound);
             let from = missed.map_or(next, |missed| next.max(missed));
-            self.next = Some(from + timing.roll_call_spacing);
+            self.next = Some(from + spacing);
             return Some(entry);
         }
         None
@@ -175,6 +189,16 @@ mod tests {
 
     use super::*;
     use crate::testing::epoch;
+
+    const SPACING: Duration = Duration::from_millis(1);
+
+    /// The pace of a hub that begins with as many calls as belong into `lead`.
+    fn pace(lead: Duration) -> Pace {
+        Pace {
+            spacing: SPACING,
+            lead,
+        }
+    }
 
     fn roll(names: &[&str]) -> Vec<RollEntry> {
         let cookies = CookiePair::new(InitiatorCookie::new([1; 8]), ResponderCookie::new([2; 8]));
@@ -203,7 +227,7 @@ mod tests {
     #[test]
     fn everyone_is_called_in_rounds_until_the_last() {
         let timing = Timing::default();
-        let mut call = RollCall::new(epoch(), roll(&["a", "b", "c"]), Duration::ZERO);
+        let mut call = RollCall::new(epoch(), roll(&["a", "b", "c"]), pace(Duration::ZERO));
         let called = call_all(&mut call, &timing);
 
         assert_eq!(called.len(), 15);
@@ -215,7 +239,7 @@ mod tests {
 
     #[test]
     fn whoever_has_come_back_is_not_called_again() {
-        let mut call = RollCall::new(epoch(), roll(&["a", "b"]), Duration::ZERO);
+        let mut call = RollCall::new(epoch(), roll(&["a", "b"]), pace(Duration::ZERO));
         call.present(&"a".parse().unwrap());
         assert!(
             call_all(&mut call, &Timing::default())
@@ -227,7 +251,7 @@ mod tests {
     #[test]
     fn whoever_is_on_the_way_is_not_called_in_this_round() {
         let timing = Timing::default();
-        let mut call = RollCall::new(epoch(), roll(&["a", "b"]), Duration::ZERO);
+        let mut call = RollCall::new(epoch(), roll(&["a", "b"]), pace(Duration::ZERO));
         let named = |name: &'static str| {
             move |entry: &RollEntry| entry.identity() == &name.parse().unwrap()
         };
@@ -245,8 +269,8 @@ mod tests {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let start = epoch();
         for (late, expected) in [(0, 1), (10, 11), (400, 65)] {
-            let mut call = RollCall::new(start, roll(&names), Duration::ZERO);
-            let now = start + timing.roll_call_spacing * late;
+            let mut call = RollCall::new(start, roll(&names), pace(Duration::ZERO));
+            let now = start + SPACING * late;
             let calls = core::iter::from_fn(|| call.due(now, &timing, |_| false));
             assert_eq!(calls.count(), expected);
         }
@@ -257,16 +281,16 @@ mod tests {
         let (timing, start) = (Timing::default(), epoch());
         let names: Vec<String> = (0..500).map(|number| number.to_string()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let mut call = RollCall::new(start, roll(&names), timing.roll_call_spacing * 200);
+        let mut call = RollCall::new(start, roll(&names), pace(SPACING * 200));
         let mut calls = |now| core::iter::from_fn(|| call.due(now, &timing, |_| false)).count();
         assert_eq!(calls(start), 201);
-        assert_eq!(calls(start + timing.roll_call_spacing * 5), 5);
+        assert_eq!(calls(start + SPACING * 5), 5);
     }
 
     #[test]
     fn without_a_roll_nobody_is_called() {
         assert_eq!(
-            RollCall::new(epoch(), Vec::new(), Duration::ZERO).next(),
+            RollCall::new(epoch(), Vec::new(), pace(Duration::ZERO)).next(),
             None
         );
     }

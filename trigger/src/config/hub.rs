@@ -3,12 +3,14 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use core::time::Duration;
 
 use esp_core::WindowSize;
 use ike_core::config::PeerConfigBuilder;
 use ike_core::{EndpointConfig, Identity, PeerConfig};
 
 use super::{ConfigError, CryptoProvider, EspKeyLog, PairConfig, Timing, selector_pairs};
+use crate::roll_call::Pace;
 
 /// The settings of a [`Hub`](crate::Hub); its branches are added to the running machine.
 #[derive(Clone, Debug)]
@@ -31,6 +33,26 @@ impl HubConfig {
             timing: Timing::default(),
             replay_window: WindowSize::default(),
             key_log: None,
+        }
+    }
+
+    /// How fast the roll is called after a restart: every [`Timing::roll_call_spacing`], unless the endpoint knows how
+    /// long a branch that comes back keeps it busy.
+    ///
+    /// It is called at that pace then: who is called sooner only waits, and its message 1 takes the time of those who
+    /// are served. Those who come within [`Timing::hub_back_jitter`] are called at once, for they take their time.
+    pub(crate) fn roll_call_pace(&self) -> Pace {
+        let served = self.endpoint.key_exchange_time();
+        if served.is_zero() {
+            Pace {
+                spacing: self.timing.roll_call_spacing,
+                lead: Duration::ZERO,
+            }
+        } else {
+            Pace {
+                spacing: served,
+                lead: self.timing.hub_back_jitter,
+            }
         }
     }
 }
@@ -133,5 +155,42 @@ impl MemberConfig {
     #[must_use]
     pub fn pairs(&self) -> &[PairConfig] {
         &self.pairs
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "rustcrypto")]
+mod tests {
+    use super::*;
+
+    /// With delays that no default has.
+    fn config(key_exchange_time: Duration) -> HubConfig {
+        let crypto = CryptoProvider::rustcrypto();
+        let endpoint = EndpointConfig::builder(crypto.ike.clone())
+            .key_exchange_time(key_exchange_time)
+            .build()
+            .unwrap();
+        let timing = Timing {
+            roll_call_spacing: Duration::from_millis(7),
+            hub_back_jitter: Duration::from_millis(90),
+            ..Timing::default()
+        };
+        HubConfig::builder(endpoint, crypto).timing(timing).build()
+    }
+
+    #[test]
+    fn the_roll_is_called_as_configured_where_nobody_is_to_wait() {
+        let pace = config(Duration::ZERO).roll_call_pace();
+        assert_eq!(pace.spacing, Duration::from_millis(7));
+        assert_eq!(pace.lead, Duration::ZERO);
+    }
+
+    #[test]
+    fn the_roll_is_called_at_the_pace_at_which_branches_are_served() {
+        let config = config(Duration::from_millis(3));
+        let pace = config.roll_call_pace();
+        assert_eq!(pace.spacing, Duration::from_millis(3));
+        assert_eq!(pace.lead, Duration::from_millis(90));
+        assert_eq!(config.timing.roll_call_spacing, Duration::from_millis(7));
     }
 }

@@ -98,7 +98,8 @@ pub struct Timing {
     ///
     /// Where the endpoint knows its
     /// [`key_exchange_time`](ike_core::config::EndpointConfigBuilder::key_exchange_time), the roll is called at
-    /// that pace instead: one branch is called while another one is served.
+    /// that pace instead, and this is not used: one branch is called while another one is served. As many as come
+    /// within [`hub_back_jitter`](Self::hub_back_jitter) are called at once in the beginning.
     pub roll_call_spacing: Duration,
     /// Between the rounds in which a hub calls a branch again that has not come back.
     /// Default: 2 s.
