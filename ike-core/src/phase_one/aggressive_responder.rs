@@ -47,14 +47,6 @@ pub(crate) struct FirstMessage<'a> {
 }
 
 impl<'a> FirstMessage<'a> {
-    /// The identity whose share of half-open exchanges this one takes; all decoys together have one.
-    fn counted_as(&self, initiator: Initiator, config: &PeerConfig) -> Identity {
-        match initiator {
-            Initiator::Known | Initiator::Renewing(_) => self.identity.clone(),
-            Initiator::Unknown => config.remote().clone(),
-        }
-    }
-
     pub(crate) fn decode(message: &Message<'a>) -> Result<Self, DatagramError> {
         let cookie = message.header().cookies().initiator();
         if cookie.is_zero() {
@@ -120,6 +112,14 @@ impl<'a> FirstMessage<'a> {
     /// Octets of the peer's value.
     pub(crate) fn public_len(&self) -> usize {
         self.g_xi.len()
+    }
+
+    /// The identity whose share of half-open exchanges this one takes; all decoys together have one.
+    fn counted_as(&self, initiator: Initiator, config: &PeerConfig) -> Identity {
+        match initiator {
+            Initiator::Known | Initiator::Renewing(_) => self.identity.clone(),
+            Initiator::Unknown => config.remote().clone(),
+        }
     }
 }
 
