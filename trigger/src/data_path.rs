@@ -28,7 +28,7 @@ use crate::status::Stats;
 use crate::table::Table;
 use crate::transmit::{Carrier, Path, Transmit};
 
-/// Room that [`encapsulate`](crate::Branch::encapsulate) needs beyond the inner packet's length,
+/// Octets that [`encapsulate`](crate::Branch::encapsulate) needs beyond the inner packet's length,
 /// whatever the suite.
 pub const MAX_OVERHEAD: usize = 96;
 

@@ -147,7 +147,8 @@ impl BranchConfigBuilder {
     /// # Errors
     ///
     /// [`ConfigError::NoHub`], [`ConfigError::NoPair`], [`ConfigError::NoTrigger`],
-    /// [`ConfigError::OverlappingPairs`], [`ConfigError::DuplicatePair`], or what ike-core refuses.
+    /// [`ConfigError::OverlappingPairs`], [`ConfigError::DuplicatePair`], [`ConfigError::Selector`], or
+    /// what ike-core refuses.
     pub fn build(self) -> Result<BranchConfig, ConfigError> {
         if self.hubs.is_empty() {
             return Err(ConfigError::NoHub);

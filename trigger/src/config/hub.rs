@@ -126,7 +126,7 @@ impl MemberConfig {
     /// # Errors
     ///
     /// [`ConfigError::NoPair`], [`ConfigError::OverlappingPairs`],
-    /// [`ConfigError::DuplicatePair`], or what ike-core refuses.
+    /// [`ConfigError::DuplicatePair`], [`ConfigError::Selector`], or what ike-core refuses.
     pub fn new(ike: PeerConfigBuilder, pairs: Vec<PairConfig>) -> Result<Self, ConfigError> {
         super::check_pairs(&pairs)?;
         let ike = ike.pairs(selector_pairs(&pairs)?).build()?;

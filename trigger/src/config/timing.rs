@@ -85,7 +85,7 @@ pub struct Timing {
     pub quick_modes_in_flight: usize,
     /// How long a packet is held while its pair comes up. Default: 5 s.
     pub hold_time: Duration,
-    /// Packets held per pair at most. Default: 16.
+    /// Packets held per pair at most; with zero none is, and each is dropped and counted. Default: 16.
     pub hold_packets: usize,
     /// Between two reports of an SA's usage and liveness to IKE. Default: 1 s.
     pub usage_interval: Duration,
