@@ -12,7 +12,8 @@ use crate::secret::SecretBytes;
 #[derive(Clone, Debug)]
 pub struct Skeyid {
     hash: &'static dyn Hash,
-    skeyid: Digest,
+    /// In a place of its own: what holds it is moved, and a move leaves a copy behind.
+    skeyid: Box<Digest>,
 }
 
 /// What HASH_I and HASH_R cover, RFC 2409 section 5, as it was sent and received: the bodies of
@@ -47,7 +48,7 @@ impl Skeyid {
     ) -> Self {
         Self {
             hash,
-            skeyid: hash.prf(pre_shared_key, &[ni_b, nr_b]),
+            skeyid: Box::new(hash.prf(pre_shared_key, &[ni_b, nr_b])),
         }
     }
 
@@ -95,9 +96,11 @@ impl Skeyid {
         let skeyid_e = prf(&[&skeyid_a, g_xy, cookies, &[2]]);
         SessionKeys {
             hash: self.hash,
-            skeyid_d,
-            skeyid_a,
-            skeyid_e,
+            derived: Box::new(Derived {
+                skeyid_d,
+                skeyid_a,
+                skeyid_e,
+            }),
         }
     }
 
@@ -111,6 +114,12 @@ impl Skeyid {
 #[derive(Clone, Debug)]
 pub struct SessionKeys {
     hash: &'static dyn Hash,
+    /// In a place of their own: what holds them is moved, and a move leaves a copy behind.
+    derived: Box<Derived>,
+}
+
+#[derive(Clone, Debug)]
+struct Derived {
     skeyid_d: Digest,
     skeyid_a: Digest,
     skeyid_e: Digest,
@@ -124,31 +133,31 @@ impl SessionKeys {
 
     /// SKEYID_d, from which the keys of IPsec SAs are derived.
     pub const fn skeyid_d(&self) -> &Digest {
-        &self.skeyid_d
+        &self.derived.skeyid_d
     }
 
     /// SKEYID_a, which authenticates messages.
     pub const fn skeyid_a(&self) -> &Digest {
-        &self.skeyid_a
+        &self.derived.skeyid_a
     }
 
     /// SKEYID_e, from which the key for messages is derived.
     pub const fn skeyid_e(&self) -> &Digest {
-        &self.skeyid_e
+        &self.derived.skeyid_e
     }
 
     /// The key for the cipher of messages, RFC 2409 appendix B: the first octets of SKEYID_e if it
     /// has enough, and else of `K1 | K2 | ..` with `K1 = prf(SKEYID_e, 0)` and
     /// `K2 = prf(SKEYID_e, K1)`.
     pub fn cipher_key(&self, len: usize) -> SecretBytes {
-        if let Some(key) = self.skeyid_e.get(..len) {
+        if let Some(key) = self.skeyid_e().get(..len) {
             return SecretBytes::from(key);
         }
         let mut key = Vec::with_capacity(len + Digest::MAX_LEN);
-        let mut block = self.hash.prf(&self.skeyid_e, &[&[0]]);
+        let mut block = self.hash.prf(self.skeyid_e(), &[&[0]]);
         key.extend_from_slice(&block);
         while key.len() < len && !block.is_empty() {
-            block = self.hash.prf(&self.skeyid_e, &[&block]);
+            block = self.hash.prf(self.skeyid_e(), &[&block]);
             key.extend_from_slice(&block);
         }
         key.truncate(len);
@@ -160,14 +169,16 @@ impl SessionKeys {
     /// after the Hash, as sent, without padding
     /// ([`Payloads::octets_after_first`](crate::wire::Payloads::octets_after_first)).
     pub fn hash_1(&self, message_id: MessageId, payloads_after_hash: &[u8]) -> Digest {
-        self.hash
-            .prf(&self.skeyid_a, &[&message_id.octets(), payloads_after_hash])
+        self.hash.prf(
+            self.skeyid_a(),
+            &[&message_id.octets(), payloads_after_hash],
+        )
     }
 
     /// `HASH(2) = prf(SKEYID_a, M-ID | Ni_b | SA | Nr [| KE] [| IDci | IDcr])`.
     pub fn hash_2(&self, message_id: MessageId, ni_b: &[u8], payloads_after_hash: &[u8]) -> Digest {
         self.hash.prf(
-            &self.skeyid_a,
+            self.skeyid_a(),
             &[&message_id.octets(), ni_b, payloads_after_hash],
         )
     }
@@ -175,7 +186,7 @@ impl SessionKeys {
     /// `HASH(3) = prf(SKEYID_a, 0 | M-ID | Ni_b | Nr_b)`.
     pub fn hash_3(&self, message_id: MessageId, ni_b: &[u8], nr_b: &[u8]) -> Digest {
         self.hash
-            .prf(&self.skeyid_a, &[&[0], &message_id.octets(), ni_b, nr_b])
+            .prf(self.skeyid_a(), &[&[0], &message_id.octets(), ni_b, nr_b])
     }
 }
 
@@ -192,9 +203,11 @@ mod tests {
         let zero = Digest::new([0; 20]);
         SessionKeys {
             hash,
-            skeyid_d: zero.clone(),
-            skeyid_a: zero,
-            skeyid_e,
+            derived: Box::new(Derived {
+                skeyid_d: zero.clone(),
+                skeyid_a: zero,
+                skeyid_e,
+            }),
         }
     }
 
@@ -249,8 +262,8 @@ mod tests {
         );
         assert_eq!(
             format!("{keys:?}"),
-            "SessionKeys { hash: SHA1, skeyid_d: Digest(20 octets), \
-             skeyid_a: Digest(20 octets), skeyid_e: Digest(20 octets) }"
+            "SessionKeys { hash: SHA1, derived: Derived { skeyid_d: Digest(20 octets), \
+             skeyid_a: Digest(20 octets), skeyid_e: Digest(20 octets) } }"
         );
         assert_eq!(
             format!("{secret:?}"),

@@ -12,14 +12,14 @@ use bytes::Bytes;
 
 use super::NONCE_LEN;
 use super::aggressive_initiator::{capabilities, message_cipher};
+use super::exponent_pool::Prepared;
 use super::nat_detection::{NatHasher, NatTraversal};
 use super::offer::{self, Choice};
 use super::slot;
 use crate::config::{Encapsulation, EndpointConfig, Identity, IkeProposal, PeerConfig};
 use crate::cookie::{CookiePair, InitiatorCookie, ResponderCookie};
 use crate::crypto::{
-    CryptoProvider, Digest, ExchangeInputs, Iv, MessageCipher, PrivateValue, SecureRandom,
-    SessionKeys, Skeyid,
+    CryptoProvider, Digest, ExchangeInputs, Iv, MessageCipher, SecureRandom, SessionKeys, Skeyid,
 };
 use crate::error::{DatagramError, Mismatch};
 use crate::event::{PeerId, Role};
@@ -147,7 +147,7 @@ pub(crate) struct AwaitingHashI {
     pub(crate) reported: bool,
     proposal: IkeProposal,
     lifetime: Duration,
-    private: Arc<dyn PrivateValue>,
+    private: Prepared,
     g_xi: Vec<u8>,
     skeyid: Skeyid,
     /// HASH_I as it has to be.
@@ -193,7 +193,7 @@ pub(crate) struct Answer<'a> {
     pub(crate) endpoint: &'a EndpointConfig,
     pub(crate) config: Arc<PeerConfig>,
     pub(crate) choice: Choice,
-    pub(crate) private: Arc<dyn PrivateValue>,
+    pub(crate) private: Prepared,
     pub(crate) path: Path,
     pub(crate) initiator: Initiator,
     /// When there is time for message 3.

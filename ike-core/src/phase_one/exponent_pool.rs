@@ -6,6 +6,9 @@ use alloc::sync::Arc;
 use crate::crypto::{CryptoProvider, PrivateValue};
 use crate::wire::numbers::GroupNumber;
 
+/// A prepared value. It stays where it was made: an `Arc` of its own would be a move, which leaves a copy behind.
+pub(crate) type Prepared = Arc<Box<dyn PrivateValue>>;
+
 /// Prepared values by group.
 #[derive(Debug)]
 pub(crate) struct ExponentPool {
@@ -18,9 +21,9 @@ pub(crate) struct ExponentPool {
 #[derive(Debug)]
 struct Stock {
     /// Each for one exchange.
-    unused: Vec<Arc<dyn PrivateValue>>,
+    unused: Vec<Prepared>,
     /// For all others.
-    shared: Arc<dyn PrivateValue>,
+    shared: Prepared,
     /// `shared` was given away.
     is_shared: bool,
 }
@@ -50,7 +53,7 @@ impl ExponentPool {
         };
         let stock = Stock {
             unused: Vec::new(),
-            shared: Arc::from(group.generate_reusable(&*provider.secure_random)),
+            shared: Arc::new(group.generate_reusable(&*provider.secure_random)),
             is_shared: false,
         };
         self.groups.insert(number, stock);
@@ -58,7 +61,7 @@ impl ExponentPool {
     }
 
     /// Takes a value of a stocked group.
-    pub(crate) fn take(&mut self, number: GroupNumber) -> Option<Arc<dyn PrivateValue>> {
+    pub(crate) fn take(&mut self, number: GroupNumber) -> Option<Prepared> {
         let stock = self.groups.get_mut(&number)?;
         stock.unused.pop().or_else(|| {
             stock.is_shared = true;
@@ -83,10 +86,10 @@ impl ExponentPool {
         let random = &*provider.secure_random;
         if stock.is_shared {
             // The sooner it goes, the fewer exchanges share it.
-            stock.shared = Arc::from(group.generate_reusable(random));
+            stock.shared = Arc::new(group.generate_reusable(random));
             stock.is_shared = false;
         } else {
-            stock.unused.push(Arc::from(group.generate(random)));
+            stock.unused.push(Arc::new(group.generate(random)));
         }
         true
     }
@@ -102,7 +105,7 @@ impl ExponentPool {
             return false;
         }
         let value = group.generate(&*provider.secure_random);
-        stock.unused.push(Arc::from(value));
+        stock.unused.push(Arc::new(value));
         true
     }
 }
