@@ -1,10 +1,11 @@
 //! Why things fail: settings, calls, datagrams and negotiations, each with its own enum.
 
+use core::fmt;
 use core::time::Duration;
 
 use thiserror::Error;
 
-use crate::config::{Identity, PairIndex, Subnet};
+use crate::config::{Identity, PairIndex, SelectorPair, Subnet};
 use crate::wire::DecodeError;
 use crate::wire::numbers::{
     AuthenticationAlgorithm, AuthenticationMethod, EncapsulationMode, EncryptionAlgorithm,
@@ -363,17 +364,32 @@ pub enum QuickModeError {
         mismatch: Option<Mismatch>,
     },
     /// The peer does not want these subnets.
-    #[error("the peer refused the selectors")]
-    SelectorRefused,
+    #[error("the peer refused {asked}{}", Instead("it would take", .acceptable))]
+    SelectorRefused {
+        /// What was asked for.
+        asked: SelectorPair,
+        /// What it would take instead, if it says so.
+        acceptable: Option<SelectorPair>,
+    },
     /// The peer asked for subnets that are not configured here.
-    #[error("no pair covers {local} here and {remote} behind the peer")]
+    #[error("no pair covers {local} here and {remote} behind the peer{}", Instead("configured is", .nearest))]
     UnknownSelector {
         /// The subnet on this side, as the peer asked.
         local: Subnet,
         /// The subnet behind the peer, as the peer asked.
         remote: Subnet,
+        /// The pair that it probably meant: it overlaps at both ends, or is right at one. The peer is told.
+        nearest: Option<SelectorPair>,
     },
-    /// The peer asked for selectors that are no subnets.
+    /// The peer answered with subnets that are not within those that were asked for.
+    #[error("asked for {asked}, the peer answered with {answered}")]
+    OtherSelectors {
+        /// What was asked for.
+        asked: SelectorPair,
+        /// What it answered with.
+        answered: SelectorPair,
+    },
+    /// The peer asked for selectors, or answered with such, that are no subnets.
     #[error("selectors that are no subnets")]
     UnsupportedSelector,
     /// The peer refused for another reason.
@@ -412,12 +428,25 @@ impl QuickModeError {
             Self::NoProposalChosen { .. } | Self::AnswerNotOffered => {
                 Some(NotifyType::NO_PROPOSAL_CHOSEN)
             }
-            Self::UnknownSelector { .. } | Self::UnsupportedSelector | Self::SelectorRefused => {
-                Some(NotifyType::INVALID_ID_INFORMATION)
-            }
+            Self::UnknownSelector { .. }
+            | Self::UnsupportedSelector
+            | Self::SelectorRefused { .. }
+            | Self::OtherSelectors { .. } => Some(NotifyType::INVALID_ID_INFORMATION),
             Self::InvalidKeyExchange => Some(NotifyType::INVALID_KEY_INFORMATION),
             Self::Malformed(_) => Some(NotifyType::PAYLOAD_MALFORMED),
             Self::RefusedByPeer { .. } | Self::TimedOut { .. } | Self::IsakmpSaLost => None,
+        }
+    }
+}
+
+/// What would do instead of what was refused, if that is known.
+struct Instead<'a>(&'static str, &'a Option<SelectorPair>);
+
+impl fmt::Display for Instead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self(what, Some(pair)) => write!(f, "; {what} {pair}"),
+            Self(_, None) => Ok(()),
         }
     }
 }

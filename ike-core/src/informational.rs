@@ -10,6 +10,8 @@ use crate::isakmp_sa::{IsakmpSa, Path};
 use crate::lifetime::Lifetimes;
 use crate::peer::Peer;
 use crate::quick_mode::exchange::State;
+use crate::quick_mode::initiator::AwaitingHash2;
+use crate::quick_mode::refusal;
 use crate::spi::Spi;
 use crate::wire::numbers::{
     ExchangeType, IkeAttribute, IpsecAttribute, NotifyType, PayloadType, ProtocolId,
@@ -145,40 +147,39 @@ impl Peer {
 
     /// The peer refuses a quick mode. Some name it by the SPI we proposed; if not, it is known only if there is one.
     fn on_error(&mut self, context: &mut Context<'_>, notification: &Notification<'_>) {
-        let error = match notification.notify_type() {
+        let notify = notification.notify_type();
+        let acceptable = refusal::acceptable(notification.data());
+        let error = |awaiting: &AwaitingHash2| match notify {
             NotifyType::NO_PROPOSAL_CHOSEN => QuickModeError::NoProposalChosen { mismatch: None },
-            NotifyType::INVALID_ID_INFORMATION => QuickModeError::SelectorRefused,
+            NotifyType::INVALID_ID_INFORMATION => awaiting.refused(acceptable),
             notify => QuickModeError::RefusedByPeer { notify },
         };
         let named = Spi::from_slice(notification.spi());
         let mut begun = Vec::new();
         for (position, exchange) in self.exchanges.iter().enumerate() {
             if let State::AwaitingHash2(awaiting) = &exchange.state {
-                begun.push((position, awaiting.inbound_spi()));
+                begun.push((position, awaiting.inbound_spi(), error(awaiting)));
             }
         }
         // The others may be about a repeated message that the peer could not place, while its answer is under way.
         let final_word = matches!(
-            error,
-            QuickModeError::NoProposalChosen { .. } | QuickModeError::SelectorRefused
+            notify,
+            NotifyType::NO_PROPOSAL_CHOSEN | NotifyType::INVALID_ID_INFORMATION
         );
-        let by_name = begun.iter().find(|(_, spi)| Some(*spi) == named).copied();
-        let only = if final_word && begun.len() == 1 {
-            begun.first().copied()
-        } else {
-            None
-        };
-        if let Some((position, _)) = by_name.or(only) {
+        let by_name = begun.iter().position(|(_, spi, _)| Some(*spi) == named);
+        let only = (final_word && begun.len() == 1).then_some(0);
+        if let Some(meant) = by_name.or(only) {
+            let (position, _, error) = begun.swap_remove(meant);
             self.fail_quick_mode(context, position, error);
             return;
         }
-        for (position, _) in begun {
+        for (position, _, error) in begun {
             if let Some(State::AwaitingHash2(awaiting)) = self
                 .exchanges
                 .get_mut(position)
                 .map(|exchange| &mut exchange.state)
             {
-                awaiting.suspicion = Some(error.clone());
+                awaiting.suspicion = Some(error);
             }
         }
     }

@@ -123,7 +123,7 @@ mod tests {
                  "rtt_ms":null,"path_reach":"377","bytes_in":0,"bytes_out":0,"last_failure":null},
                 {"name":"b","local":"10.0.2.0/24","remote":"10.0.1.0/24","state":"down","sa":false,"last_proof_seconds":null,
                  "rtt_ms":null,"path_reach":"000","bytes_in":0,"bytes_out":0,
-                 "last_failure":"quick mode: the peer refused the selectors","remedy":"configure the pair on both sides"}]},
+                 "last_failure":"quick mode: the peer refused 10.61.3.0/24 here and 10.61.1.0/24 behind the peer","remedy":"configure the pair on both sides"}]},
             {"identity":"branch2","address":null,"nat":false,"ike":"down","legacy":false,
              "last_failure":"phase 1: the pre-shared key differs from the peer's","remedy":"compare `psk`","pairs":[]},
             {"identity":"branch3","address":null,"nat":false,"ike":"down","legacy":false,"last_failure":null,"pairs":[]}]}"#,
@@ -150,7 +150,7 @@ mod tests {
         );
         assert!(text.contains("a reply came back 4 s ago"), "{text}");
         assert!(
-            text.contains("refused the selectors. To do: configure the pair on both sides."),
+            text.contains("10.61.1.0/24 behind the peer. To do: configure the pair on both sides."),
             "{text}"
         );
     }

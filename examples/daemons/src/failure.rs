@@ -65,10 +65,16 @@ fn phase_one(error: &PhaseOneError) -> Option<&'static str> {
 
 fn quick_mode(error: &QuickModeError) -> Option<&'static str> {
     Some(match error {
+        QuickModeError::NoProposalChosen { mismatch: None } => {
+            "give both sides one entry of `esp` in common, with the same group at its end or with none; some peers say \
+             the same when they do not know the pair: compare `local` and `remote` too"
+        }
         QuickModeError::NoProposalChosen { .. } | QuickModeError::AnswerNotOffered => {
             "give both sides one entry of `esp` in common, with the same group at its end or with none"
         }
-        QuickModeError::SelectorRefused | QuickModeError::UnknownSelector { .. } => {
+        QuickModeError::SelectorRefused { .. }
+        | QuickModeError::UnknownSelector { .. }
+        | QuickModeError::OtherSelectors { .. } => {
             "configure the pair on both sides, `local` here being `remote` there"
         }
         QuickModeError::UnsupportedSelector => {
@@ -88,8 +94,8 @@ fn quick_mode(error: &QuickModeError) -> Option<&'static str> {
 mod tests {
     use core::time::Duration;
 
-    use ike_core::Mismatch;
     use ike_core::wire::numbers::GroupNumber;
+    use ike_core::{Mismatch, SelectorPair};
 
     use super::*;
 
@@ -108,6 +114,38 @@ mod tests {
             "{words}"
         );
         assert!(remedy(&failure).unwrap().contains("`ike`"));
+    }
+
+    #[test]
+    fn a_refused_pair_is_named_with_the_one_that_would_do() {
+        let pair = |remote: &str| SelectorPair {
+            local: "10.61.1.0/24".parse().unwrap(),
+            remote: remote.parse().unwrap(),
+        };
+        let failure = Failure::QuickMode(QuickModeError::SelectorRefused {
+            asked: pair("10.61.253.0/24"),
+            acceptable: Some(pair("10.61.253.0/25")),
+        });
+        assert_eq!(
+            words(&failure),
+            "quick mode: the peer refused 10.61.1.0/24 here and 10.61.253.0/24 behind the peer; \
+             it would take 10.61.1.0/24 here and 10.61.253.0/25 behind the peer"
+        );
+        assert!(remedy(&failure).unwrap().contains("`local` here"));
+    }
+
+    #[test]
+    fn a_proposal_that_is_refused_may_be_a_pair_that_is_not_known() {
+        let refused = |mismatch| {
+            let error = QuickModeError::NoProposalChosen { mismatch };
+            remedy(&Failure::QuickMode(error)).unwrap()
+        };
+        let extended = Mismatch::ExtendedSequenceNumbers {
+            offered: true,
+            configured: false,
+        };
+        assert!(refused(None).contains("`local`"));
+        assert!(!refused(Some(extended)).contains("`local`"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Settings of one peer.
 
+use core::fmt;
 use core::time::Duration;
 
 use super::identity::Identity;
@@ -21,6 +22,13 @@ pub struct SelectorPair {
     pub local: Subnet,
     /// The subnet behind the peer.
     pub remote: Subnet,
+}
+
+impl fmt::Display for SelectorPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { local, remote } = self;
+        write!(f, "{local} here and {remote} behind the peer")
+    }
 }
 
 /// Position of a pair in [`PeerConfig::pairs`], counted from 0.

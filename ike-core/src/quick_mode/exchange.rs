@@ -2,7 +2,7 @@
 
 use super::initiator::{AwaitingHash2, Verified};
 use super::responder::{AwaitingHash3, Request};
-use super::{Finished, Rejection, Selectors};
+use super::{Finished, Rejection, Selectors, refusal};
 use crate::config::PairIndex;
 use crate::context::Context;
 use crate::cookie::CookiePair;
@@ -171,7 +171,7 @@ impl Peer {
         let origin = (position, path);
         let answered = wanted.and_then(|wanted| self.answer(context, origin, id, &request, wanted));
         if let Err(error) = answered {
-            self.refuse(context, origin, error);
+            self.refuse(context, origin, &request, error);
             return Err(DatagramError::Refused);
         }
         Ok(())
@@ -226,9 +226,18 @@ impl Peer {
     }
 
     /// Tells the peer and the embedder that an authentic request cannot be met.
-    fn refuse(&mut self, context: &mut Context<'_>, origin: (usize, Path), error: QuickModeError) {
+    fn refuse(
+        &mut self,
+        context: &mut Context<'_>,
+        origin: (usize, Path),
+        request: &Request,
+        error: QuickModeError,
+    ) {
         if let Some(notify) = error.notify_type() {
-            let notification = Notification::new(ProtocolId::ESP, notify, &[], &[]);
+            let spi = request.proposed_spi().map(Spi::octets);
+            let spi = spi.as_ref().map_or(&[][..], |spi| &spi[..]);
+            let data = refusal::data(&error);
+            let notification = Notification::new(ProtocolId::ESP, notify, spi, &data);
             self.send_notification(context, origin, &notification);
         }
         self.report_quick_mode_failure(context, None, error);

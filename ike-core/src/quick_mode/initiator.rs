@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::offer::{self, Carriage};
 use super::{Finished, NewSa, Rejection, Selectors, keymat};
-use crate::config::{EspProposal, PairIndex, PeerConfig};
+use crate::config::{EspProposal, PairIndex, PeerConfig, SelectorPair};
 use crate::context::Context;
 use crate::crypto::{Iv, PrivateValue};
 use crate::error::{DatagramError, QuickModeError};
@@ -217,11 +217,23 @@ impl AwaitingHash2 {
         let (Some(idci), Some(idcr), None) = (bodies.next(), bodies.next(), bodies.next()) else {
             return Err(QuickModeError::AnswerNotOffered);
         };
-        let selectors = Selectors::decode(idci, idcr).ok_or(QuickModeError::AnswerNotOffered)?;
+        let selectors = Selectors::decode(idci, idcr).ok_or(QuickModeError::UnsupportedSelector)?;
         if self.selectors.cover(&selectors) {
             Ok(selectors)
         } else {
-            Err(QuickModeError::AnswerNotOffered)
+            Err(QuickModeError::OtherSelectors {
+                asked: self.selectors.into(),
+                answered: selectors.into(),
+            })
+        }
+    }
+
+    /// The peer does not want our selectors, and may have said what it would take.
+    pub(crate) fn refused(&self, acceptable: Option<Selectors>) -> QuickModeError {
+        let other = acceptable.filter(|acceptable| *acceptable != self.selectors);
+        QuickModeError::SelectorRefused {
+            asked: self.selectors.into(),
+            acceptable: other.map(SelectorPair::from),
         }
     }
 

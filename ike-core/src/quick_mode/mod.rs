@@ -10,6 +10,7 @@
 pub(crate) mod exchange;
 pub(crate) mod initiator;
 pub(crate) mod offer;
+pub(crate) mod refusal;
 pub(crate) mod responder;
 mod selector;
 
@@ -91,6 +92,15 @@ impl From<SelectorPair> for Selectors {
         Self {
             local: pair.local,
             remote: pair.remote,
+        }
+    }
+}
+
+impl From<Selectors> for SelectorPair {
+    fn from(selectors: Selectors) -> Self {
+        Self {
+            local: selectors.local,
+            remote: selectors.remote,
         }
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::offer::{self, Carriage, Choice};
-use super::{NewSa, Selectors, keymat};
+use super::{NewSa, Selectors, keymat, refusal};
 use crate::config::{Encapsulation, PairIndex, PeerConfig};
 use crate::context::Context;
 use crate::crypto::{Digest, Iv};
@@ -94,6 +94,7 @@ impl Request {
             None => Err(QuickModeError::UnknownSelector {
                 local: selectors.local,
                 remote: selectors.remote,
+                nearest: refusal::nearest(config, &selectors),
             }),
         }
     }
@@ -103,6 +104,18 @@ impl Request {
     pub(crate) fn has_initial_contact(&self) -> bool {
         self.payloads()
             .is_ok_and(|payloads| crate::informational::has_initial_contact(&payloads))
+    }
+
+    /// The SPI of the first proposal for ESP: the name of the exchange in a notification about it.
+    pub(crate) fn proposed_spi(&self) -> Option<Spi> {
+        let payloads = self.payloads().ok()?;
+        let sa = payloads
+            .exactly_one(PayloadType::SECURITY_ASSOCIATION)
+            .ok()?;
+        let offer = SecurityAssociation::decode(sa.body()).ok()?;
+        let mut proposals = offer.proposals();
+        let esp = proposals.find(|proposal| proposal.protocol() == ProtocolId::ESP)?;
+        Spi::from_slice(esp.spi())
     }
 
     fn payloads(&self) -> Result<Payloads<'_>, DecodeError> {

@@ -162,15 +162,50 @@ fn a_selector_that_is_refused_fails_that_pair_only() {
     pairs[1] = pair("10.99.0.0/24", "10.61.1.0/24");
     let world = try_for(World::with(branch_config(), hub_config().pairs(pairs)), 30);
     world.assert_agreement(2);
-    let local = "10.61.253.0/24".parse().unwrap();
-    let remote = "10.61.1.0/24".parse().unwrap();
+    let asked = branch_pairs()[1];
     assert_eq!(
         quick_mode_errors(&world, Side::Hub),
-        [QuickModeError::UnknownSelector { local, remote }]
+        [QuickModeError::UnknownSelector {
+            local: asked.remote,
+            remote: asked.local,
+            nearest: None,
+        }]
+    );
+    let error = QuickModeError::SelectorRefused {
+        asked,
+        acceptable: None,
+    };
+    assert_eq!(quick_mode_errors(&world, Side::Branch), [error]);
+}
+
+/// The branch asks for more than the hub has, while its other pairs are being negotiated as well.
+#[test]
+fn a_refusal_says_at_once_what_the_peer_would_take() {
+    let mut pairs = hub_pairs();
+    pairs[1] = pair("10.61.253.0/25", "10.61.1.0/24");
+    let world = try_for(World::with(branch_config(), hub_config().pairs(pairs)), 2);
+    world.assert_agreement(2);
+    let asked = branch_pairs()[1];
+    let [error] = &quick_mode_errors(&world, Side::Branch)[..] else {
+        panic!("{}", world.story());
+    };
+    let acceptable = Some(pair("10.61.1.0/24", "10.61.253.0/25"));
+    assert_eq!(
+        *error,
+        QuickModeError::SelectorRefused { asked, acceptable }
     );
     assert_eq!(
-        quick_mode_errors(&world, Side::Branch),
-        [QuickModeError::SelectorRefused]
+        error.to_string(),
+        "the peer refused 10.61.1.0/24 here and 10.61.253.0/24 behind the peer; \
+         it would take 10.61.1.0/24 here and 10.61.253.0/25 behind the peer"
+    );
+    let [error] = &quick_mode_errors(&world, Side::Hub)[..] else {
+        panic!("{}", world.story());
+    };
+    assert_eq!(
+        error.to_string(),
+        "no pair covers 10.61.253.0/24 here and 10.61.1.0/24 behind the peer; \
+         configured is 10.61.253.0/25 here and 10.61.1.0/24 behind the peer"
     );
 }
 
