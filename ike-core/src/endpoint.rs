@@ -230,6 +230,14 @@ impl Endpoint {
         }
     }
 
+    /// Sets the [decoy](StaticCredentials::set_decoy) of that table, with which whoever is not in it is answered.
+    pub fn set_decoy(&mut self, decoy: Option<Arc<PeerConfig>>) {
+        if let Some(config) = &decoy {
+            self.stock(config);
+        }
+        self.credentials.set_decoy(decoy);
+    }
+
     /// Has the embedder asked for this peer's settings when it comes, unless the table holds some by then.
     pub fn ask_for(&mut self, identity: Identity) {
         self.credentials.ask_for(identity);

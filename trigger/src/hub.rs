@@ -75,8 +75,10 @@ impl Hub {
             .endpoint
             .shard()
             .map_or(0, |shard| u32::from(shard) << SHARD_SHIFT);
+        let mut endpoint = Endpoint::new(config.endpoint.clone(), now);
+        endpoint.set_decoy(config.decoy.clone());
         Self {
-            endpoint: Endpoint::new(config.endpoint.clone(), now),
+            endpoint,
             data_path: DataPath::new(
                 config.crypto.clone(),
                 config.timing.clone(),

@@ -1,11 +1,14 @@
 //! From settings to the configuration of the machines.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ike_core::crypto::rustcrypto::OsRandom;
-use ike_core::{EndpointConfig, EspProposal, Identity, IkeProposal, PeerConfig, PreSharedKey};
+use ike_core::{
+    EndpointConfig, EspProposal, Identity, IkeProposal, PeerConfig, PreSharedKey,
+    SecureRandom as _, SelectorPair,
+};
 use ipnet::IpNet;
 use thiserror::Error;
 use trigger::{
@@ -93,7 +96,28 @@ pub(crate) fn hub(
     if let Some(key_log) = key_log {
         builder = builder.key_log(Arc::<WiresharkKeyLog>::clone(key_log));
     }
+    if settings.answer_unknown_identities {
+        builder = builder.decoy(Arc::new(decoy(&settings.gateway)?));
+    }
     Ok(builder.build())
+}
+
+/// A peer that nobody is: all it is good for is an answer that looks like any other.
+fn decoy(gateway: &GatewaySettings) -> Result<PeerConfig, AssembleError> {
+    let mut nobody = [0; 32];
+    OsRandom::new().fill(&mut nobody);
+    let psk = PreSharedKey::new(PreSharedKey::generate(&OsRandom::new()).as_bytes());
+    let nowhere = ike_core::Subnet::host(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let pair = SelectorPair {
+        local: nowhere,
+        remote: nowhere,
+    };
+    let peer = peer(
+        gateway,
+        &Identity::KeyId(nobody.to_vec()),
+        &KeySource::Read(psk),
+    );
+    Ok(peer.pairs(vec![pair]).build()?)
 }
 
 pub(crate) fn member(
@@ -198,4 +222,78 @@ fn esp_provider() -> esp_core::CryptoProvider {
 #[cfg(not(feature = "ring"))]
 fn esp_provider() -> esp_core::CryptoProvider {
     esp_core::crypto::rustcrypto::provider()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Instant;
+
+    use ike_core::{Endpoint, PairIndex};
+    use ntp_core::NtpTimestamp;
+    use trigger::Hub;
+
+    use super::*;
+
+    const HUB: &str = r#"identity = "hub"
+listen = ["198.18.2.2"]
+ike = ["aes128-sha256-curve25519"]
+ANSWER
+[[branch]]
+identity = "branch1"
+psk = "8f0c2d5e7b1a49638e5d0f7c2b9a4e6d13570acfbd2468e0f1c3a5978642bdfe"
+[[branch.pair]]
+name = "telemetry"
+local = "10.61.3.0/24"
+remote = "10.61.1.0/24"
+"#;
+
+    /// Message 1 under a name that no branch has.
+    fn message_of_a_stranger(gateway: &GatewaySettings, now: Instant) -> Vec<u8> {
+        let config = EndpointConfig::builder(ike_provider()).build().unwrap();
+        let mut stranger = Endpoint::new(config, now);
+        let key = PreSharedKey::new(b"any key");
+        let name = Identity::Fqdn("stranger".into());
+        let config = PeerConfig::builder(name, gateway.identity.clone(), key)
+            .ike_proposals(gateway.ike.clone())
+            .pairs(vec![SelectorPair {
+                local: "10.9.9.0/24".parse().unwrap(),
+                remote: "10.61.3.0/24".parse().unwrap(),
+            }]);
+        let (local, remote) = (
+            "198.18.9.9:500".parse().unwrap(),
+            "198.18.2.2:500".parse().unwrap(),
+        );
+        let peer = stranger.add_peer(now, Arc::new(config.build().unwrap()), local, remote);
+        stranger.acquire(now, peer, PairIndex::new(0)).unwrap();
+        stranger.poll_transmit().unwrap().contents.to_vec()
+    }
+
+    fn answers(setting: &str) -> usize {
+        let text = HUB.replace("ANSWER", setting);
+        let accepted = HubSettings::parse(Path::new("hub.toml"), &text).unwrap();
+        let settings = accepted.settings;
+        let now = crate::clock::now();
+        let config = hub(&settings, core::iter::empty(), None, None).unwrap();
+        let mut hub = Hub::new(
+            config,
+            Vec::new(),
+            now,
+            NtpTimestamp::from_unix(1_800_000_000, 0),
+        );
+        let mut message = message_of_a_stranger(&settings.gateway, now);
+        let (source, destination) = (
+            "198.18.9.9:500".parse().unwrap(),
+            "198.18.2.2:500".parse().unwrap(),
+        );
+        let _ = hub.handle_datagram(now, source, destination, &mut message);
+        core::iter::from_fn(|| hub.poll_transmit()).count()
+    }
+
+    #[test]
+    fn strangers_are_answered_only_if_the_settings_say_so() {
+        assert_eq!(answers(""), 0);
+        assert_eq!(answers("answer_unknown_identities = false"), 0);
+        assert_eq!(answers("answer_unknown_identities = true"), 1);
+    }
 }

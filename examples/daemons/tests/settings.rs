@@ -944,6 +944,47 @@ fn the_routes_are_checked() {
 }
 
 #[test]
+fn whether_strangers_are_answered_is_said_once_for_the_hub() {
+    let answers = |text: &str| {
+        let text = changed(HUB, "dpd_delay", &format!("{text}\ndpd_delay"));
+        HubSettings::parse(file(), &text)
+            .map(|accepted| accepted.settings.answer_unknown_identities)
+    };
+    assert!(!answers("").unwrap());
+    assert!(answers("answer_unknown_identities = true").unwrap());
+    let key = "answer_unknown_identities";
+    let report = answers("answer_unknown_identities = \"yes\"").unwrap_err();
+    only_error(
+        &report,
+        7,
+        key,
+        "true or false",
+        "answer_unknown_identities = true",
+    );
+    let misplaced = hub_report(&changed(
+        HUB,
+        "psk = \"KEY\"",
+        "psk = \"KEY\"\nanswer_unknown_identities = true",
+    ));
+    let [found] = misplaced.diagnostics() else {
+        panic!("{}", misplaced.render(false))
+    };
+    assert!(found.to_string().contains("unknown key"), "{found}");
+    let misspelt = hub_report(&changed(
+        HUB,
+        "dpd_delay",
+        "answer_unknown_identity = true\ndpd_delay",
+    ));
+    only_error(
+        &misspelt,
+        7,
+        "answer_unknown_identity",
+        "unknown key",
+        "`answer_unknown_identities`",
+    );
+}
+
+#[test]
 fn the_number_of_workers_is_checked() {
     let workers = |text: &str| {
         let text = changed(HUB, "dpd_delay", &format!("{text}\ndpd_delay"));

@@ -21,6 +21,7 @@ pub struct HubConfig {
     pub(crate) timing: Timing,
     pub(crate) replay_window: WindowSize,
     pub(crate) key_log: Option<Arc<dyn EspKeyLog>>,
+    pub(crate) decoy: Option<Arc<PeerConfig>>,
 }
 
 impl HubConfig {
@@ -33,6 +34,7 @@ impl HubConfig {
             timing: Timing::default(),
             replay_window: WindowSize::default(),
             key_log: None,
+            decoy: None,
         }
     }
 
@@ -67,6 +69,7 @@ pub struct HubConfigBuilder {
     timing: Timing,
     replay_window: WindowSize,
     key_log: Option<Arc<dyn EspKeyLog>>,
+    decoy: Option<Arc<PeerConfig>>,
 }
 
 impl HubConfigBuilder {
@@ -95,6 +98,13 @@ impl HubConfigBuilder {
         self
     }
 
+    /// Answers identities that nobody has as if somebody had them, so that strangers cannot find out who the branches are
+    /// ([`StaticCredentials::set_decoy`](ike_core::StaticCredentials::set_decoy)). Default: none, they get no answer.
+    pub fn decoy(mut self, decoy: Arc<PeerConfig>) -> Self {
+        self.decoy = Some(decoy);
+        self
+    }
+
     /// The finished settings.
     #[must_use]
     pub fn build(mut self) -> HubConfig {
@@ -107,6 +117,7 @@ impl HubConfigBuilder {
             timing: self.timing,
             replay_window: self.replay_window,
             key_log: self.key_log,
+            decoy: self.decoy,
         }
     }
 }

@@ -25,6 +25,10 @@ const SERVE: Key = Key::new("serve", "serve = true");
 const BRANCH: Key = Key::new("branch", "[[branch]]");
 const INCLUDE: Key = Key::new("include", "include = \"branches.d/*.toml\"");
 const PSK_LIFETIME: Key = Key::new("psk_lifetime", "psk_lifetime = \"1h\"");
+const ANSWER_UNKNOWN: Key = Key::new(
+    "answer_unknown_identities",
+    "answer_unknown_identities = true",
+);
 const IDENTITY: Key = Key::new("identity", "identity = \"branch1\"");
 
 /// More threads than any machine has use for.
@@ -49,6 +53,8 @@ pub struct HubSettings {
     pub routes: RouteSettings,
     /// How long a key is kept that `psk_command` has given.
     pub psk_lifetime: Duration,
+    /// Whether identities that no branch has are answered as if one had them.
+    pub answer_unknown_identities: bool,
     /// The branches.
     pub branches: Vec<BranchEntry>,
 }
@@ -92,6 +98,7 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<HubSetting
     let psk_lifetime = gateway::optional(&mut root, PSK_LIFETIME, |item| {
         value::duration(item, PSK_LIFETIMES)
     });
+    let answer_unknown = gateway::optional(&mut root, ANSWER_UNKNOWN, |item| item.boolean());
     let terms = Terms {
         allow_weak: gateway
             .as_ref()
@@ -116,6 +123,7 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<HubSetting
         workers: workers.and_then(NonZeroU8::new).unwrap_or(NonZeroU8::MIN),
         routes,
         psk_lifetime: psk_lifetime.unwrap_or(HOUR),
+        answer_unknown_identities: answer_unknown.unwrap_or(false),
         branches,
     })
 }
