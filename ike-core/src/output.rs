@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::event::Event;
 use crate::limits::{FRAGMENT_LEN, QUEUED_EVENTS, QUEUED_TRANSMITS, STRANGERS_EVENTS};
 use crate::stats::Stats;
+use crate::trace;
 use crate::transmit::Transmit;
 use crate::wire::fragment_message;
 
@@ -101,6 +102,12 @@ impl Output {
 
     pub(crate) fn send_keepalive(&mut self, local: SocketAddr, remote: SocketAddr) {
         self.send_framed(local, remote, Bytes::from_static(KEEPALIVE));
+    }
+
+    /// Counts a message that goes out once more.
+    pub(crate) fn repeats(&mut self, contents: &[u8]) {
+        self.stats.retransmissions += 1;
+        trace::repeated(contents);
     }
 
     pub(crate) fn event(&mut self, event: Event) {

@@ -100,7 +100,7 @@ impl Peer {
         {
             Due::Send(contents) => {
                 let path = phase_one.path();
-                context.output.stats.retransmissions += 1;
+                context.output.repeats(&contents);
                 context
                     .output
                     .send_framed(path.local, path.remote, contents);
@@ -154,7 +154,7 @@ impl Peer {
                     .iter()
                     .position(|isakmp| isakmp.cookies() == cookies);
                 if let Some(isakmp) = isakmp {
-                    context.output.stats.retransmissions += 1;
+                    context.output.repeats(&contents);
                     self.push_third_message(context, isakmp);
                     self.send_under(context, isakmp, contents);
                 }

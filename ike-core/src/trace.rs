@@ -2,13 +2,15 @@
 
 use core::fmt;
 
+use crate::output::NON_ESP_MARKER;
 use crate::wire::numbers::{
     AuthenticationAlgorithm, AuthenticationMethod, EncapsulationMode, EncryptionAlgorithm,
     EspTransformId, ExchangeType, GroupNumber, HashAlgorithm, IkeAttribute, IpsecAttribute,
-    LifeType, PayloadType, ProtocolId,
+    LifeType, NotifyType, PayloadType, ProtocolId,
 };
 use crate::wire::{
-    Attribute, DecodedPayload, Header, Identification, PayloadChain, Payloads, SecurityAssociation,
+    Attribute, Attributes, DecodedPayload, Header, Identification, Notification, PayloadChain,
+    Payloads, SecurityAssociation,
 };
 
 /// Which message of its exchange it is: the RFCs name the payloads by that.
@@ -36,23 +38,40 @@ pub(crate) fn received(header: &Header, payloads: &Payloads<'_>, place: Place) {
     }
 }
 
+/// Logs that a message goes out once more as it was.
+pub(crate) fn repeated(contents: &[u8]) {
+    if !tracing::enabled!(tracing::Level::TRACE) {
+        return;
+    }
+    let message = contents.strip_prefix(&NON_ESP_MARKER).unwrap_or(contents);
+    if let Ok((header, _)) = Header::decode(message) {
+        tracing::trace!("--> {}, once more", Head(&header));
+    }
+}
+
 fn log(arrow: &str, header: &Header, payloads: &Payloads<'_>, place: Place) {
-    let star = if header.flags().is_encrypted() {
-        "*"
-    } else {
-        ""
-    };
     let exchange = header.exchange_type();
-    tracing::trace!(
-        "{arrow} HDR{star}({exchange}, {}, {}){}",
-        header.cookies(),
-        header.message_id(),
-        Line {
-            payloads,
-            exchange,
-            place
-        }
-    );
+    let line = Line {
+        payloads,
+        exchange,
+        place,
+    };
+    tracing::trace!("{arrow} {}{line}", Head(header));
+}
+
+struct Head<'a>(&'a Header);
+
+impl fmt::Display for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(header) = self;
+        let star = if header.flags().is_encrypted() {
+            "*"
+        } else {
+            ""
+        };
+        let (exchange, id) = (header.exchange_type(), header.message_id());
+        write!(f, "HDR{star}({exchange}, {}, {id})", header.cookies())
+    }
 }
 
 struct Line<'a> {
@@ -96,15 +115,10 @@ impl Line<'_> {
                 Place::First => "Ni",
                 Place::Second | Place::Third => "Nr",
             }),
-            DecodedPayload::Notification(notification) => {
-                write!(f, "N({})", notification.notify_type())
-            }
+            DecodedPayload::Notification(notification) => self::notification(f, notification),
             DecodedPayload::Delete(delete) => {
                 write!(f, "D({}", delete.protocol())?;
-                for spi in delete.spis() {
-                    f.write_str(" ")?;
-                    spi.iter().try_for_each(|octet| write!(f, "{octet:02x}"))?;
-                }
+                delete.spis().try_for_each(|octets| spi(f, octets))?;
                 f.write_str(")")
             }
             DecodedPayload::VendorId(vendor_id) => match vendor_id.vendor() {
@@ -154,6 +168,51 @@ fn identification(f: &mut fmt::Formatter<'_>, id: &Identification<'_>) -> fmt::R
     f.write_str(")")
 }
 
+/// What is notified, of which SA, and what the data say where their form is known.
+fn notification(f: &mut fmt::Formatter<'_>, notification: &Notification<'_>) -> fmt::Result {
+    let notify = notification.notify_type();
+    write!(f, "N({notify}")?;
+    // That of an ISAKMP SA is the cookies, which the header has.
+    if notification.protocol() == ProtocolId::ESP {
+        spi(f, notification.spi())?;
+    }
+    match notify {
+        NotifyType::R_U_THERE | NotifyType::R_U_THERE_ACK => {
+            if let Some(sequence) = notification.sequence() {
+                write!(f, " {sequence}")?;
+            }
+        }
+        NotifyType::RESPONDER_LIFETIME => {
+            let attributes = notification.attributes();
+            for attribute in attributes.iter().flat_map(Attributes::iter) {
+                f.write_str(" ")?;
+                self::attribute(f, notification.protocol(), &attribute)?;
+            }
+        }
+        NotifyType::SLOT => {
+            if let Some(wait) = notification.sequence() {
+                write!(f, " {wait} ms")?;
+            }
+        }
+        NotifyType::INVALID_ID_INFORMATION => {
+            let ids = Payloads::decode(PayloadType::IDENTIFICATION, notification.data());
+            let ids = ids.iter().flat_map(Payloads::iter);
+            for id in ids.filter_map(|payload| Identification::decode(payload.body()).ok()) {
+                f.write_str(" ")?;
+                identification(f, &id)?;
+            }
+        }
+        _ => {}
+    }
+    f.write_str(")")
+}
+
+fn spi(f: &mut fmt::Formatter<'_>, octets: &[u8]) -> fmt::Result {
+    let gap = if octets.is_empty() { "" } else { " " };
+    f.write_str(gap)?;
+    octets.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+}
+
 /// Every transform with what it says, so that two sides can be compared.
 fn security_association(f: &mut fmt::Formatter<'_>, sa: &SecurityAssociation<'_>) -> fmt::Result {
     f.write_str("SA(")?;
@@ -161,6 +220,7 @@ fn security_association(f: &mut fmt::Formatter<'_>, sa: &SecurityAssociation<'_>
         let gap = if position == 0 { "" } else { "; " };
         let protocol = proposal.protocol();
         write!(f, "{gap}{protocol}")?;
+        spi(f, proposal.spi())?;
         for (position, transform) in proposal.transforms().enumerate() {
             let gap = if position == 0 { "" } else { "," };
             write!(f, "{gap} #{}", transform.number())?;

@@ -34,7 +34,7 @@ impl Endpoint {
         let source = path.remote.ip();
         if let Some(answer) = self.half_open.repeat(self.now, cookie, source, repeated) {
             let (path, second) = answer?;
-            self.output.stats.retransmissions += 1;
+            self.output.repeats(&second);
             self.output.send_framed(path.local, path.remote, second);
             return Err(DatagramError::Duplicate);
         }

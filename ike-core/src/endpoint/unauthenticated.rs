@@ -7,6 +7,7 @@ use crate::event::{Hint, PeerId};
 use crate::isakmp_sa::Path;
 use crate::message_id::MessageId;
 use crate::spi::Spi;
+use crate::trace::{self, Place};
 use crate::wire::numbers::{ExchangeType, NotifyType, PayloadType, ProtocolId};
 use crate::wire::{Header, Message, Notification, PayloadChain};
 
@@ -37,6 +38,7 @@ impl Endpoint {
         path: Path,
     ) -> Result<(), DatagramError> {
         let payloads = message.payloads()?;
+        trace::received(message.header(), &payloads, Place::First);
         let cookies = message.header().cookies();
         let source = path.remote.ip();
         for payload in payloads.of_type(PayloadType::NOTIFICATION) {
@@ -143,6 +145,7 @@ impl Endpoint {
             return;
         }
         self.output.stats.stranger_answers_out += 1;
+        trace::sent(&header, &payloads, || Place::First);
         self.output.send(path.local, path.remote, answer);
     }
 

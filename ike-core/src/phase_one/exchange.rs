@@ -99,7 +99,7 @@ impl Peer {
         let isakmp = isakmp.ok_or(DatagramError::UnknownCookies)?;
         if let Some(third) = isakmp.repeat_third_message(Some(Fingerprint::of(contents))) {
             let path = isakmp.path();
-            context.output.stats.retransmissions += 1;
+            context.output.repeats(&third);
             context.output.send_framed(path.local, path.remote, third);
             return Err(DatagramError::Duplicate);
         }

@@ -120,7 +120,7 @@ impl Peer {
     ) -> Result<(), DatagramError> {
         if let (Some(contents), Some(isakmp)) = (again, self.isakmp_sas.get(position)) {
             let path = self.answer_path(context, isakmp, path);
-            context.output.stats.retransmissions += 1;
+            context.output.repeats(&contents);
             isakmp.transmit(context.output, path, contents);
         }
         Err(DatagramError::Duplicate)

@@ -90,12 +90,14 @@ fn a_trace_reads_like_the_diagrams() {
         ],
         &[
             "HDR*(QUICK_MODE, ",
-            "HASH(1), SA(ESP #1 AES_GCM_16 SECONDS 3600 TUNNEL 128), Ni",
+            "HASH(1), SA(ESP ",
+            " #1 AES_GCM_16 SECONDS 3600 TUNNEL 128), Ni",
             "IDci(10.61.1.0/24), IDcr(10.61.3.0/24)",
         ],
         &[
             "HDR*(QUICK_MODE, ",
-            "HASH(2), SA(ESP #1 AES_GCM_16",
+            "HASH(2), SA(ESP ",
+            " #1 AES_GCM_16",
             "Nr, IDci(10.61.1.0/24), IDcr(10.61.3.0/24)",
         ],
         &["HDR*(QUICK_MODE, ", "HASH(3)"],
@@ -118,6 +120,92 @@ fn a_trace_reads_like_the_diagrams() {
         .collect();
     let sent: Vec<_> = sent.iter().map(|line| &line["--> ".len()..]).collect();
     assert_eq!(received, sent);
+}
+
+/// The lines of a trace, in the order in which they were written, without the cookies and Message IDs.
+fn trace(run: impl FnOnce()) -> Vec<String> {
+    let of_a_message = |(level, line): &(Level, String)| {
+        let is_message = line.starts_with("--> ") || line.starts_with("<-- ");
+        *level == Level::TRACE && is_message
+    };
+    let lines = logged(run);
+    let lines = lines.iter().filter(|line| of_a_message(line));
+    let short = |(_, line): &(Level, String)| {
+        let (before, rest) = line.split_once('(').unwrap();
+        let (exchange, rest) = rest.split_once(',').unwrap();
+        let (_, rest) = rest.split_once(')').unwrap();
+        format!("{before}({exchange}){}", rest.trim_end())
+    };
+    lines.map(short).collect()
+}
+
+fn single() -> World {
+    World::with(
+        branch_config().pairs(vec![branch_pairs()[0]]),
+        hub_config().pairs(vec![hub_pairs()[0]]),
+    )
+}
+
+#[test]
+fn a_trace_shows_which_probe_and_which_sa() {
+    let mut spi = String::new();
+    let lines = trace(|| {
+        let mut world = single().up();
+        let (now, peer) = (world.now, world.peer);
+        world.branch.check_liveness(now, peer);
+        world.run_for(secs(1));
+        spi = world.sas(Side::Branch).keys().next().unwrap().to_string();
+        let now = world.now;
+        world.branch.disconnect(now, peer);
+        world.run_for(secs(1));
+    });
+    let has = |start: &str| {
+        let found = lines.iter().find(|line| line.starts_with(start));
+        found.unwrap_or_else(|| panic!("no {start} in {lines:#?}"))
+    };
+    let offer = has("--> HDR*(QUICK_MODE), HASH(1), SA(ESP ");
+    assert!(offer.contains(&format!("SA(ESP {spi} #1")), "{offer}");
+    let probe = has("--> HDR*(INFORMATIONAL), HASH(1), N(R_U_THERE ");
+    let number = probe.split("R_U_THERE ").nth(1).unwrap();
+    has(&format!(
+        "<-- HDR*(INFORMATIONAL), HASH(1), N(R_U_THERE_ACK {number}"
+    ));
+    has(&format!("--> HDR*(INFORMATIONAL), HASH(1), D(ESP {spi})"));
+    has("<-- HDR*(INFORMATIONAL), HASH(1), D(ISAKMP ");
+}
+
+#[test]
+fn a_trace_of_a_refusal_shows_who_said_what() {
+    let proposal = trace(|| {
+        let hub = hub_config().ike_proposals(vec!["aes256-sha256-curve25519".parse().unwrap()]);
+        let mut world = World::with(branch_config(), hub);
+        world.acquire_all();
+        world.run_for(secs(30));
+    });
+    assert!(
+        proposal[0].starts_with("--> HDR(AGGRESSIVE), SA(ISAKMP #1 AES_CBC 128"),
+        "{proposal:#?}"
+    );
+    let refusal = "HDR(INFORMATIONAL), N(NO_PROPOSAL_CHOSEN)";
+    assert_eq!(proposal[2], format!("--> {refusal}"));
+    assert_eq!(proposal[3], format!("<-- {refusal}"));
+    assert_eq!(proposal[4], "--> HDR(AGGRESSIVE), once more");
+
+    let selector = trace(|| {
+        let wider = pair("10.61.3.0/25", "10.61.1.0/24");
+        let mut world = World::with(
+            branch_config().pairs(vec![branch_pairs()[0]]),
+            hub_config().pairs(vec![wider]),
+        );
+        world.acquire_all();
+        world.run_for(secs(2));
+    });
+    let refusal = selector.last().unwrap();
+    assert!(
+        refusal.starts_with("<-- HDR*(INFORMATIONAL), HASH(1), N(INVALID_ID_INFORMATION ")
+            && refusal.ends_with(" (10.61.1.0/24) (10.61.3.0/25))"),
+        "{selector:#?}"
+    );
 }
 
 #[test]
