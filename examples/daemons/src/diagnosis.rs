@@ -60,7 +60,15 @@ fn about_ike(status: &Status, peer: &PeerStatus) -> String {
             .address
             .map_or_else(|| "?".to_owned(), |address| address.to_string());
         let nat = if peer.nat { ", behind NAT" } else { "" };
-        return format!("{name} is connected from {address}{nat}.");
+        let connected = format!("{name} is connected from {address}{nat}.");
+        // What it asks for under a connection may belong to no pair that is known here.
+        return match (&peer.last_failure, &peer.remedy) {
+            (Some(failure), Some(remedy)) => {
+                format!("{connected} Its latest request failed, {failure}. To do: {remedy}.")
+            }
+            (Some(failure), None) => format!("{connected} Its latest request failed, {failure}."),
+            (None, _) => connected,
+        };
     }
     match (&peer.last_failure, &peer.remedy) {
         (Some(failure), Some(remedy)) => {
@@ -151,6 +159,23 @@ mod tests {
         assert!(text.contains("a reply came back 4 s ago"), "{text}");
         assert!(
             text.contains("10.61.1.0/24 behind the peer. To do: configure the pair on both sides."),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_pair_that_is_not_known_here_is_explained_although_the_branch_is_connected() {
+        let mut status = status();
+        status.peers[0].last_failure = Some(
+            "quick mode: no pair covers 10.61.3.0/24 here and 10.9.9.0/24 behind the peer".into(),
+        );
+        status.peers[0].remedy = Some("configure the pair on both sides".into());
+        let text = diagnose(&status, "branch1").unwrap();
+        assert!(
+            text.starts_with(
+                "branch1 is connected from 198.18.1.2:4500, behind NAT. Its latest request failed, quick mode: \
+                 no pair covers 10.61.3.0/24 here and 10.9.9.0/24 behind the peer. To do: configure the pair"
+            ),
             "{text}"
         );
     }

@@ -169,9 +169,10 @@ impl Peer {
         let position = sas.position(|isakmp| isakmp.cookies() == cookies);
         let position = position.ok_or(DatagramError::UnknownCookies)?;
         let origin = (position, path);
+        let pair = wanted.as_ref().ok().map(|(pair, _)| *pair);
         let answered = wanted.and_then(|wanted| self.answer(context, origin, id, &request, wanted));
         if let Err(error) = answered {
-            self.refuse(context, origin, &request, error);
+            self.refuse(context, origin, (&request, pair), error);
             return Err(DatagramError::Refused);
         }
         Ok(())
@@ -230,7 +231,7 @@ impl Peer {
         &mut self,
         context: &mut Context<'_>,
         origin: (usize, Path),
-        request: &Request,
+        (request, pair): (&Request, Option<PairIndex>),
         error: QuickModeError,
     ) {
         if let Some(notify) = error.notify_type() {
@@ -240,7 +241,7 @@ impl Peer {
             let notification = Notification::new(ProtocolId::ESP, notify, spi, &data);
             self.send_notification(context, origin, &notification);
         }
-        self.report_quick_mode_failure(context, None, error);
+        self.report_quick_mode_failure(context, pair, error);
     }
 
     fn receive_message_2(

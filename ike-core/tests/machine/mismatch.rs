@@ -1,7 +1,7 @@
 //! Peers whose settings do not fit: each failure is told apart.
 
 use ike_core::wire::numbers::{EspTransformId, GroupNumber, HashAlgorithm};
-use ike_core::{Event, Hint, Mismatch, PhaseOneError, PreSharedKey, QuickModeError};
+use ike_core::{Event, Hint, Mismatch, PairIndex, PhaseOneError, PreSharedKey, QuickModeError};
 
 use crate::world::*;
 
@@ -156,6 +156,18 @@ fn a_hub_under_another_name_is_an_identity_mismatch() {
     assert_eq!(phase_one_errors(&world, Side::Branch), [expected]);
 }
 
+/// Which pair each failed quick mode was for.
+fn failed_pairs(world: &World, side: Side) -> Vec<Option<PairIndex>> {
+    let failed = world
+        .events
+        .iter()
+        .filter_map(|(_, at, event)| match event {
+            Event::QuickModeFailed { pair, .. } if *at == side => Some(*pair),
+            _ => None,
+        });
+    failed.collect()
+}
+
 #[test]
 fn a_selector_that_is_refused_fails_that_pair_only() {
     let mut pairs = hub_pairs();
@@ -176,6 +188,9 @@ fn a_selector_that_is_refused_fails_that_pair_only() {
         acceptable: None,
     };
     assert_eq!(quick_mode_errors(&world, Side::Branch), [error]);
+    assert_eq!(failed_pairs(&world, Side::Hub), [None]);
+    let second = Some(PairIndex::new(1));
+    assert_eq!(failed_pairs(&world, Side::Branch), [second]);
 }
 
 /// The branch asks for more than the hub has, while its other pairs are being negotiated as well.
@@ -225,6 +240,7 @@ fn a_phase_2_proposal_that_is_refused_names_the_first_difference() {
             quick_mode_errors(&world, Side::Branch),
             [QuickModeError::NoProposalChosen { mismatch: None }]
         );
+        assert_eq!(failed_pairs(&world, Side::Hub), [Some(PairIndex::new(0))]);
         let [
             QuickModeError::NoProposalChosen {
                 mismatch: Some(mismatch),
