@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Room for all blocks of a test target. Pages that are never touched cost nothing.
-const ROOM: usize = 3 << 30;
+const ROOM: usize = 1 << 30;
 /// Length and state of a block stand before it.
 const HEAD: usize = 16;
 /// Octets in a row that are a finding. Fewer can be left over on the stack, and from there come to lie in the unused octets of
