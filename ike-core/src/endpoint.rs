@@ -334,6 +334,18 @@ impl Endpoint {
         });
     }
 
+    /// An SA is nearly worn out for a reason that only the embedder knows, as its sequence numbers: a successor is
+    /// negotiated now, where that is ours to do and not under way.
+    pub fn renew_sa(&mut self, now: Instant, inbound_spi: Spi) {
+        self.advance(now);
+        let Some(peer) = self.index.inbound_spis.get(&inbound_spi).copied() else {
+            return;
+        };
+        self.with_peer(now, peer, |peer, context| {
+            peer.renew_sa(context, inbound_spi)
+        });
+    }
+
     /// Answers an ESP packet under an SPI that nobody knows by an unauthenticated INVALID-SPI, within limits.
     ///
     /// `local` and `remote` are what the packet came to and from; for raw ESP, both with the IKE port. `len` is the

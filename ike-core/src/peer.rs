@@ -647,6 +647,14 @@ impl Peer {
         }
     }
 
+    /// Negotiates a successor of an SA before its time.
+    pub(crate) fn renew_sa(&mut self, context: &Context<'_>, inbound_spi: Spi) {
+        let sa = self.sas.iter_mut().find(|sa| sa.inbound_spi == inbound_spi);
+        if let Some(renew) = sa.and_then(|sa| sa.renew.as_mut()) {
+            *renew = context.now;
+        }
+    }
+
     // --- What is learned from messages that are authentic.
 
     /// Takes a round-trip time into the average, RFC 6298 section 2.

@@ -1,6 +1,7 @@
 //! The branch: a lane to each of its hubs, one of which carries what is sent.
 
 mod choice;
+mod external;
 mod flows;
 
 use alloc::collections::VecDeque;

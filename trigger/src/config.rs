@@ -69,6 +69,9 @@ pub enum ConfigError {
         /// The pair's name.
         pair: Box<str>,
     },
+    /// Only one hub can be reached through an external data path: it chooses an SA by the packet alone.
+    #[error("several hubs and an external data path")]
+    ExternalDataPath,
     /// What ike-core refused.
     #[error("bad IKE settings")]
     Ike(#[from] ike_core::ConfigError),

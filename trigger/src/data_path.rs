@@ -3,6 +3,8 @@
 //! Common to [`Branch`](crate::Branch) and [`Hub`](crate::Hub). It decides nothing about
 //! negotiations; its callers do.
 
+mod external;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -22,6 +24,7 @@ use ike_core::IpsecSa;
 use crate::config::{CryptoProvider, EspKeyLog, PairConfig, Timing};
 use crate::error::{DatagramError, DropReason, EncapsulateError};
 use crate::event::{MemberId, PairId};
+use crate::external::External;
 use crate::handoff;
 use crate::pair::Pair;
 use crate::status::Stats;
@@ -56,6 +59,11 @@ pub enum Encapsulated {
     },
     /// The packet was for this machine itself, which has taken it.
     Consumed,
+    /// An external data path seals it; see [`DataPathChange::Send`](crate::DataPathChange::Send).
+    PassedOn {
+        /// The pair that owns the packet.
+        pair: PairId,
+    },
     /// No pair matches, so the packet must not enter a tunnel.
     NoPair,
 }
@@ -130,6 +138,8 @@ pub(crate) struct DataPath {
     sad: Sad<Box<Inbound>>,
     pairs: Table<Pair>,
     transmits: VecDeque<Transmit>,
+    /// Where somebody else seals and opens.
+    external: Option<External>,
 }
 
 impl DataPath {
@@ -149,6 +159,7 @@ impl DataPath {
             sad: Sad::new(),
             pairs: Table::starting_at(0),
             transmits: VecDeque::new(),
+            external: None,
         }
     }
 
@@ -188,6 +199,10 @@ impl DataPath {
         for spi in pair.inbound_spis() {
             self.sad.remove(spi);
         }
+        self.hand_carrier(id);
+        for spi in pair.inbound_spis() {
+            self.hand_back(spi);
+        }
         if let Some(selector) = selector(&pair.config)
             && self.spd.get(selector) == Some(&Policy::Protect(id))
         {
@@ -222,16 +237,24 @@ impl DataPath {
         if let Some(key_log) = &self.key_log {
             key_log.ipsec_sa(negotiated);
         }
-        self.sad.insert(
-            running.sa.inbound_spi,
-            Box::new(Inbound {
-                sa: running.inbound,
-                pair: id,
-                told: None,
-            }),
-        );
-        if let Some(surplus) = pair.install(running.sa) {
+        let inbound_spi = running.sa.inbound_spi;
+        let surplus = pair.install(running.sa);
+        if self.external.is_some() {
+            self.hand_over(id, negotiated);
+        } else {
+            self.sad.insert(
+                inbound_spi,
+                Box::new(Inbound {
+                    sa: running.inbound,
+                    pair: id,
+                    told: None,
+                }),
+            );
+        }
+        if let Some(surplus) = surplus {
             self.sad.remove(surplus);
+            self.hand_carrier(id);
+            self.hand_back(surplus);
         }
         Ok(())
     }
@@ -245,6 +268,7 @@ impl DataPath {
             .confirm(inbound_spi)?
             .outbound
             .spi();
+        self.hand_carrier(id);
         self.release(now, id);
         Some(outbound_spi)
     }
@@ -254,7 +278,10 @@ impl DataPath {
         self.sad.remove(inbound_spi);
         let pair = self.pairs.get_mut(id.0)?;
         pair.close(inbound_spi)?;
-        Some(pair.has_sa())
+        let has_sa = pair.has_sa();
+        self.hand_carrier(id);
+        self.hand_back(inbound_spi);
+        Some(has_sa)
     }
 
     /// The peer of these pairs is reached along another path.
@@ -264,6 +291,7 @@ impl DataPath {
                 sa.path.source = local;
                 sa.path.destination = remote;
             }
+            self.hand_paths(*id);
         }
     }
 
@@ -288,6 +316,12 @@ impl DataPath {
             self.stats.drop(DropReason::HoldExpired, dropped);
             return Ok(Encapsulated::Held { pair: id });
         }
+        if self.pass_on(id, packet) {
+            return Ok(Encapsulated::PassedOn { pair: id });
+        }
+        let Some(pair) = self.pairs.get_mut(id.0) else {
+            return Ok(Encapsulated::NoPair);
+        };
         match seal(pair, now, packet, &inner, out) {
             Ok((path, len)) => Ok(Encapsulated::Sealed {
                 pair: id,
@@ -304,6 +338,9 @@ impl DataPath {
 
     /// Where a packet, and every other between the same two hosts, leaves now.
     pub(crate) fn outlet(&self, packet: &[u8]) -> Option<Outlet> {
+        if self.external.is_some() {
+            return None;
+        }
         let inner = InnerPacket::parse(packet).ok()?;
         let pair = self.route(inner.source(), inner.destination())?;
         let sa = self.pairs.get(pair.0)?.carrier()?;
@@ -322,9 +359,10 @@ impl DataPath {
         id: PairId,
         slots: &mut [SealSlot<'_>],
     ) -> Result<(), EncapsulateError> {
-        let sealed = self
-            .pairs
-            .get_mut(id.0)
+        // Nobody who leaves sealing to others is given an outlet.
+        let pair = self.pairs.get_mut(id.0);
+        let sealed = pair
+            .filter(|_| self.external.is_none())
             .map_or(Err(SealError::Refused), |pair| seal_slots(pair, now, slots));
         sealed.map_err(|error| {
             self.stats.drop(DropReason::Unsealed, slots.len() as u64);
@@ -496,7 +534,7 @@ impl DataPath {
     }
 
     pub(crate) fn has_transmits(&self) -> bool {
-        !self.transmits.is_empty()
+        !self.transmits.is_empty() || self.external.as_ref().is_some_and(|it| !it.is_empty())
     }
 }
 

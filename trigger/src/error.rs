@@ -21,6 +21,9 @@ pub enum DatagramError {
     /// An ESP packet was refused.
     #[error("ESP packet refused: {0}")]
     Esp(esp_core::OpenError),
+    /// An inner packet from an external data path that belongs to no pair.
+    #[error("no pair has such packets")]
+    NoPair,
 }
 
 impl DatagramError {
@@ -29,6 +32,7 @@ impl DatagramError {
     pub const fn reason(&self) -> DropReason {
         match self {
             Self::Malformed => DropReason::Malformed,
+            Self::NoPair => DropReason::InnerSelector,
             Self::Ike(_) => DropReason::Ike,
             Self::UnknownSpi { .. } => DropReason::UnknownSpi,
             Self::Esp(error) => match error {

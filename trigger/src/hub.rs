@@ -1,6 +1,7 @@
 //! The hub: knows its branches by name, waits for them, and proves that it can reach them.
 
 mod change;
+mod external;
 mod ike;
 mod inbound;
 mod keys;
@@ -85,7 +86,8 @@ impl Hub {
                 config.replay_window,
                 config.key_log.clone(),
             )
-            .number_from(first),
+            .number_from(first)
+            .external(config.external_data_path),
             keys: Keys::default(),
             members: Table::starting_at(first),
             by_identity: HashMap::new(),

@@ -1,5 +1,6 @@
 //! What keeps every pair reachable from one hub: the only side that can begin, and that never gives up.
 
+mod external;
 mod ike;
 mod inbound;
 mod line;
@@ -80,7 +81,8 @@ impl Lane {
             config.timing.clone(),
             config.replay_window,
             config.key_log.clone(),
-        );
+        )
+        .external(config.external_data_path);
         let random = &config.crypto.ntp.secure_random;
         let lines: Vec<Line> = (0_u16..)
             .zip(&config.pairs)

@@ -40,6 +40,7 @@ pub struct BranchConfig {
     pub(crate) timing: Timing,
     pub(crate) replay_window: WindowSize,
     pub(crate) key_log: Option<Arc<dyn EspKeyLog>>,
+    pub(crate) external_data_path: bool,
 }
 
 impl BranchConfig {
@@ -61,6 +62,7 @@ impl BranchConfig {
             timing: Timing::default(),
             replay_window: WindowSize::default(),
             key_log: None,
+            external_data_path: false,
         }
     }
 
@@ -91,6 +93,7 @@ pub struct BranchConfigBuilder {
     timing: Timing,
     replay_window: WindowSize,
     key_log: Option<Arc<dyn EspKeyLog>>,
+    external_data_path: bool,
 }
 
 impl BranchConfigBuilder {
@@ -142,16 +145,26 @@ impl BranchConfigBuilder {
         self
     }
 
+    /// Leaves sealing and opening to somebody else, as a kernel: see
+    /// [`poll_data_path`](crate::Branch::poll_data_path). Default: it is done here.
+    pub fn external_data_path(mut self) -> Self {
+        self.external_data_path = true;
+        self
+    }
+
     /// Checks the settings against each other.
     ///
     /// # Errors
     ///
     /// [`ConfigError::NoHub`], [`ConfigError::NoPair`], [`ConfigError::NoTrigger`],
-    /// [`ConfigError::OverlappingPairs`], [`ConfigError::DuplicatePair`], [`ConfigError::Selector`], or
-    /// what ike-core refuses.
+    /// [`ConfigError::OverlappingPairs`], [`ConfigError::DuplicatePair`], [`ConfigError::Selector`],
+    /// [`ConfigError::ExternalDataPath`], or what ike-core refuses.
     pub fn build(self) -> Result<BranchConfig, ConfigError> {
         if self.hubs.is_empty() {
             return Err(ConfigError::NoHub);
+        }
+        if self.external_data_path && 1 < self.hubs.len() {
+            return Err(ConfigError::ExternalDataPath);
         }
         super::check_pairs(&self.pairs)?;
         if let Some(pair) = self.pairs.iter().find(|pair| pair.trigger().is_none()) {
@@ -171,6 +184,7 @@ impl BranchConfigBuilder {
             timing: self.timing,
             replay_window: self.replay_window,
             key_log: self.key_log,
+            external_data_path: self.external_data_path,
         })
     }
 }

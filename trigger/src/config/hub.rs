@@ -22,6 +22,7 @@ pub struct HubConfig {
     pub(crate) replay_window: WindowSize,
     pub(crate) key_log: Option<Arc<dyn EspKeyLog>>,
     pub(crate) decoy: Option<Arc<PeerConfig>>,
+    pub(crate) external_data_path: bool,
 }
 
 impl HubConfig {
@@ -35,6 +36,7 @@ impl HubConfig {
             replay_window: WindowSize::default(),
             key_log: None,
             decoy: None,
+            external_data_path: false,
         }
     }
 
@@ -70,6 +72,7 @@ pub struct HubConfigBuilder {
     replay_window: WindowSize,
     key_log: Option<Arc<dyn EspKeyLog>>,
     decoy: Option<Arc<PeerConfig>>,
+    external_data_path: bool,
 }
 
 impl HubConfigBuilder {
@@ -105,6 +108,13 @@ impl HubConfigBuilder {
         self
     }
 
+    /// Leaves sealing and opening to somebody else, as a kernel: see
+    /// [`poll_data_path`](crate::Hub::poll_data_path). Default: it is done here.
+    pub fn external_data_path(mut self) -> Self {
+        self.external_data_path = true;
+        self
+    }
+
     /// The finished settings.
     #[must_use]
     pub fn build(mut self) -> HubConfig {
@@ -118,6 +128,7 @@ impl HubConfigBuilder {
             replay_window: self.replay_window,
             key_log: self.key_log,
             decoy: self.decoy,
+            external_data_path: self.external_data_path,
         }
     }
 }
