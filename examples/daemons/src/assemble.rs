@@ -50,9 +50,11 @@ pub(crate) fn supports_esp(proposal: &EspProposal) -> bool {
         .is_ok_and(|config| config.supports_esp(proposal))
 }
 
+/// `external`: somebody else seals and opens.
 pub(crate) fn branch(
     settings: &BranchSettings,
     key_log: Option<&Arc<WiresharkKeyLog>>,
+    external: bool,
 ) -> Result<BranchConfig, AssembleError> {
     let gateway = &settings.gateway;
     let peer =
@@ -73,15 +75,20 @@ pub(crate) fn branch(
     if let Some(key_log) = key_log {
         builder = builder.key_log(Arc::<WiresharkKeyLog>::clone(key_log));
     }
+    if external {
+        builder = builder.external_data_path();
+    }
     Ok(builder.build()?)
 }
 
-/// `own` are the addresses on which NTP may be answered; `shard` is for one hub of several.
+/// `own` are the addresses on which NTP may be answered; `shard` is for one hub of several. `external`: somebody else
+/// seals and opens.
 pub(crate) fn hub(
     settings: &HubSettings,
     own: impl Iterator<Item = IpAddr>,
     key_log: Option<&Arc<WiresharkKeyLog>>,
     shard: Option<u8>,
+    external: bool,
 ) -> Result<HubConfig, AssembleError> {
     let time = pace::key_exchange_time(&ike_provider(), settings);
     tracing::info!(
@@ -98,6 +105,9 @@ pub(crate) fn hub(
     }
     if settings.answer_unknown_identities {
         builder = builder.decoy(Arc::new(decoy(&settings.gateway)?));
+    }
+    if external {
+        builder = builder.external_data_path();
     }
     Ok(builder.build())
 }

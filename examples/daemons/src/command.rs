@@ -207,7 +207,7 @@ fn check(role: Role, config: &Path) -> Result<(), CommandError> {
         Role::Hub => {
             let Accepted { settings, report } = HubSettings::load(config)?;
             show(&report);
-            assemble::hub(&settings, core::iter::empty(), None, None)?;
+            assemble::hub(&settings, core::iter::empty(), None, None, false)?;
             for branch in &settings.branches {
                 assemble::member(&settings.gateway, branch)?;
             }
@@ -229,7 +229,7 @@ fn check(role: Role, config: &Path) -> Result<(), CommandError> {
         Role::Branch => {
             let Accepted { settings, report } = BranchSettings::load(config)?;
             show(&report);
-            assemble::branch(&settings, None)?;
+            assemble::branch(&settings, None, false)?;
             let hubs = count(settings.hubs.len(), "hub", "hubs");
             summary(
                 &settings.gateway,
@@ -248,8 +248,11 @@ fn summary(gateway: &GatewaySettings, peers: &str) -> String {
         format!("; allows legacy {}", legacy.join(", "))
     };
     format!(
-        "{}, {peers}, tun {} of MTU {}{legacy}",
-        gateway.identity, gateway.tun.name, gateway.tun.mtu
+        "{}, {peers}, tun {} of MTU {}, data path {}{legacy}",
+        gateway.identity,
+        gateway.tun.name,
+        gateway.tun.mtu,
+        gateway.dataplane.name()
     )
 }
 

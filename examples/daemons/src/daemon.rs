@@ -28,9 +28,10 @@ use crate::command::show;
 use crate::handover::Handover;
 use crate::hook::{self, HookRuns};
 use crate::io::{
-    OuterSockets, Outgoing, ReceiveBuffers, Routes, SystemError, Train, Tun, TunBuffer,
+    EspBy, OuterSockets, Outgoing, ReceiveBuffers, Routes, SystemError, Train, Tun, TunBuffer,
     is_transient, would_block,
 };
+use crate::kernel::{self, KernelPlane, Reasons};
 use crate::key_log::WiresharkKeyLog;
 use crate::logging::LogFormat;
 use crate::machine::Machine;
@@ -82,6 +83,8 @@ struct Daemon {
     names: Names,
     timings: Timings,
     outer: OuterSockets,
+    /// Where the kernel seals and opens.
+    kernel: Option<KernelPlane>,
     /// Before the TUN, so that they are removed while it is there.
     routes: Routes,
     tun: Arc<Tun>,
@@ -116,6 +119,7 @@ struct Ready {
     service: bool,
     signals: bool,
     links: bool,
+    kernel: bool,
     workers: bool,
 }
 
@@ -123,6 +127,7 @@ struct Ready {
 struct Outside {
     key_log: Option<Arc<WiresharkKeyLog>>,
     outer: OuterSockets,
+    kernel: Option<KernelPlane>,
     routes: Routes,
     tun: Arc<Tun>,
     /// What is left of what a predecessor hands over.
@@ -151,7 +156,7 @@ impl Outside {
     fn open(
         gateway: &GatewaySettings,
         routes: RouteSettings,
-        owner: Role,
+        reasons: &Reasons<'_>,
         takeover: bool,
     ) -> Result<Self, SystemError> {
         let mut handover = if takeover {
@@ -174,17 +179,20 @@ impl Outside {
             );
         }
         warn_without_forwarding();
-        if gateway.encapsulation == Encapsulation::Auto {
+        let kernel = KernelPlane::choose(gateway, reasons)?;
+        if gateway.encapsulation == Encapsulation::Auto && kernel.is_none() {
             info!(
                 "ESP goes right above IP where no NAT is found; `encapsulation = \"always\"` takes a fifth of the CPU time between two of these daemons"
             );
         }
-        let outer = OuterSockets::open(gateway, &mut handover)?;
+        let esp = EspBy::of(kernel.is_some());
+        let outer = OuterSockets::open(gateway, esp, &mut handover)?;
         let tun = Arc::new(Tun::open(&gateway.tun, &mut handover)?);
-        let routes = Routes::open(owner, routes, tun.index(), &gateway.tun.addresses)?;
+        let routes = Routes::open(reasons.role, routes, tun.index(), &gateway.tun.addresses)?;
         Ok(Self {
             key_log,
             outer,
+            kernel,
             tun,
             routes,
             handover,
@@ -209,7 +217,7 @@ impl Daemon {
             Some(settings) => hook::begin(settings, role.role(), service.listen())?,
             None => HookRuns::default(),
         };
-        privileges::keep_what_running_takes().map_err(|error| {
+        privileges::keep_what_running_takes(outside.kernel.is_some()).map_err(|error| {
             let remedy = "run it as root or with the capabilities of its systemd unit";
             SystemError::new("give up capabilities", error, remedy)
         })?;
@@ -225,6 +233,7 @@ impl Daemon {
             role,
             machine,
             outer: outside.outer,
+            kernel: outside.kernel,
             tun: outside.tun,
             routes: outside.routes,
             service,
@@ -248,6 +257,12 @@ impl Daemon {
             let (machine, routes) = (&mut daemon.machine, &mut daemon.routes);
             daemon.role.succeed(clock::now(), machine, routes, roll);
         }
+        let esp = EspBy::of(daemon.kernel.is_some());
+        daemon.outer.leave_esp_to(esp, gateway.nat_port)?;
+        match &mut daemon.kernel {
+            Some(kernel) => kernel.begin(&daemon.machine)?,
+            None => kernel::sweep(daemon.role.role()),
+        }
         Ok(daemon)
     }
 
@@ -269,6 +284,9 @@ impl Daemon {
         if written.recv_timeout(GOODBYE).unwrap_or(false) {
             info!("a successor goes on from here");
             self.routes.leave();
+            if let Some(kernel) = &mut self.kernel {
+                kernel.leave();
+            }
             self.service.leave();
             self.departed = true;
             if self.role.role() == Role::Hub {
@@ -314,6 +332,7 @@ impl Daemon {
             self.ends,
             self.role.poll_timeout(),
             self.supervisor.poll_timeout(),
+            self.kernel.as_ref().and_then(KernelPlane::poll_timeout),
         ]
         .into_iter()
         .flatten()
@@ -333,6 +352,9 @@ impl Daemon {
             self.role.links().as_fd(),
             PollFlags::IN,
         ));
+        if let Some(kernel) = &self.kernel {
+            fds.push(PollFd::new(kernel, PollFlags::IN));
+        }
         if let Some(workers) = self.machine.workers() {
             fds.push(PollFd::new(workers, PollFlags::IN));
         }
@@ -349,6 +371,7 @@ impl Daemon {
             service: next(),
             signals: next(),
             links: next(),
+            kernel: self.kernel.is_some() && next(),
             workers: next(),
         })
     }
@@ -376,6 +399,11 @@ impl Daemon {
         if ready.links || self.role.poll_timeout().is_some_and(|due| due <= now) {
             self.role
                 .look_at_links(now, &mut self.machine, &mut self.routes);
+        }
+        if let Some(kernel) = &mut self.kernel
+            && (ready.kernel || kernel.poll_timeout().is_some_and(|due| due <= now))
+        {
+            kernel.heed(now, &mut self.machine);
         }
         if ready.service {
             self.answer(now);
@@ -413,6 +441,10 @@ impl Daemon {
     /// Sends what is to be sent and logs what has happened.
     fn drain(&mut self) {
         self.machine.flush();
+        if let Some(kernel) = &mut self.kernel {
+            kernel.carry_out(clock::now(), &mut self.machine);
+            self.drops.inner_send += kernel.take_unsent();
+        }
         while let Some(transmit) = self.machine.poll_transmit() {
             send(
                 &self.outer,
@@ -541,6 +573,7 @@ impl Daemon {
 
     /// Uses settings that have been read again, unless they are refused.
     fn reload(&mut self, now: Instant, read: reload::Read) {
+        let mut replaced = false;
         let reloading = match read.fresh.and_then(|(fresh, report)| {
             log_report(&report);
             let routes = &mut self.routes;
@@ -552,6 +585,7 @@ impl Daemon {
                     self.machine.close(now);
                     self.drain();
                     self.machine = machine;
+                    replaced = true;
                     self.role.begin(now, &mut self.machine);
                 }
                 info!("settings read again: {}", applied.summary);
@@ -574,6 +608,11 @@ impl Daemon {
         self.drain();
         self.names = Names::of(&self.machine);
         self.timings.adopt(now, self.names.pairs());
+        if let Some(kernel) = &mut self.kernel
+            && let Err(error) = kernel.follow(&self.machine, replaced)
+        {
+            warn!(%error, "the kernel does not follow the settings");
+        }
         Supervisor::reloaded();
         for waiting in read.waiting {
             // Whoever has gone meanwhile needs no answer.
@@ -599,6 +638,7 @@ impl Daemon {
                         self.drops,
                         self.timings.distributions(),
                         &self.hook_runs,
+                        self.kernel.is_some(),
                     )),
                 )
             });
@@ -713,6 +753,7 @@ fn take_snapshot(
     mut drops: IoDrops,
     distributions: &Distributions,
     hook_runs: &HookRuns,
+    by_kernel: bool,
 ) -> Snapshot {
     if let Some(workers) = machine.workers() {
         drops.add(workers.drops());
@@ -729,6 +770,7 @@ fn take_snapshot(
             role: role.role().name().to_owned(),
             identity: role.gateway().identity.to_string(),
             uptime_seconds: now.saturating_duration_since(began).as_secs_f64(),
+            data_path: if by_kernel { "kernel" } else { "user" }.to_owned(),
             peers,
         },
         negotiations: snapshot::negotiations(&machine.stats()),

@@ -14,6 +14,7 @@ mod rtnetlink;
 mod train;
 mod transport;
 mod tun;
+mod udp_encap;
 
 use std::io;
 
@@ -23,7 +24,7 @@ use thiserror::Error;
 pub use self::incoming::Incoming;
 pub use self::link_watch::{LinkWatch, PathChange};
 pub(crate) use self::outer::is_transient;
-pub use self::outer::{OuterSockets, ReceiveBuffers};
+pub use self::outer::{EspBy, OuterSockets, ReceiveBuffers};
 pub(crate) use self::outgoing::Cut;
 pub use self::outgoing::Outgoing;
 pub use self::routes::Routes;

@@ -14,6 +14,7 @@ mod failure;
 pub mod handover;
 mod hook;
 pub mod io;
+mod kernel;
 pub mod key_command;
 pub mod key_log;
 pub mod logging;

@@ -1,5 +1,7 @@
 //! The branch's machine, the hub's, or those of several hubs, as one thing to the loop.
 
+mod external;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 

@@ -16,15 +16,19 @@ const TO_OPEN: CapabilitySet = CapabilitySet::NET_ADMIN
     .union(CapabilitySet::NET_RAW)
     .union(CapabilitySet::NET_BIND_SERVICE);
 
-/// To be called when everything is open: of what the calling thread may do, only routes and addresses are left. What it
-/// executes gets no more than opening takes.
-pub(crate) fn keep_what_running_takes() -> io::Result<()> {
+/// To be called when everything is open: of what the calling thread may do, only routes and addresses are left, and the
+/// port of NTP if probes of pairs to come are to be heard there. What it executes gets no more than opening takes.
+pub(crate) fn keep_what_running_takes(hears_probes: bool) -> io::Result<()> {
     let owned = capabilities(None)?;
     if owned.permitted.contains(CapabilitySet::SETPCAP) {
         limit_bounding_set(TO_OPEN)?;
     }
-    let kept = owned.permitted & AT_RUN_TIME;
-    keep(kept)
+    let taken = if hears_probes {
+        AT_RUN_TIME | CapabilitySet::NET_BIND_SERVICE
+    } else {
+        AT_RUN_TIME
+    };
+    keep(owned.permitted & taken)
 }
 
 /// Nothing is left to the calling thread, and nothing that it executes can gain anything.
@@ -88,7 +92,7 @@ mod tests {
     fn routes_stay_possible_and_nothing_else() {
         let before = owned();
         let after = thread::spawn(|| {
-            keep_what_running_takes().unwrap();
+            keep_what_running_takes(false).unwrap();
             (owned(), bounding_set().collect::<CapabilitySet>())
         });
         let (after, bounding) = after.join().unwrap();

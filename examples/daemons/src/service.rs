@@ -277,6 +277,7 @@ mod tests {
             role: "hub".into(),
             identity: "hub".into(),
             uptime_seconds: 1.0,
+            data_path: "user".to_owned(),
             peers: Vec::new(),
         };
         Arc::new(Snapshot {

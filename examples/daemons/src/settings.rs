@@ -3,6 +3,7 @@
 //! Nothing is opened, bound or changed here apart from reading the file and the keys it names.
 
 mod branch;
+mod dataplane;
 mod diagnostic;
 mod gateway;
 mod hook;
@@ -23,6 +24,7 @@ use thiserror::Error;
 use toml::de::DeTable;
 
 pub use self::branch::BranchSettings;
+pub use self::dataplane::DataPlane;
 pub use self::diagnostic::{Diagnostic, Report, Severity};
 pub use self::gateway::GatewaySettings;
 pub use self::hook::HookSettings;
@@ -198,6 +200,7 @@ fn syntax_remedy(message: &str) -> &'static str {
 /// Where a key that is unknown in one place belongs.
 fn home(name: &str) -> Option<Home> {
     Some(match name {
+<<<<<<< HEAD
         "identity"
         | "listen"
         | "ike_port"
@@ -217,6 +220,12 @@ fn home(name: &str) -> Option<Home> {
         | "psk_lifetime"
         | "workers"
         | "answer_unknown_identities" => Home::Top,
+=======
+        "identity" | "listen" | "ike_port" | "nat_port" | "encapsulation" | "ike" | "esp"
+        | "ike_lifetime" | "sa_lifetime" | "dpd_delay" | "control" | "metrics"
+        | "allow_weak_psk" | "key_log" | "include" | "roll" | "psk_lifetime" | "workers"
+        | "dataplane" => Home::Top,
+>>>>>>> 6c3cacc (daemons: the kernel as data path (dataplane = "kernel" or "auto"))
         "addresses" | "mtu" | "offload" => Home::Table("`[tun]`"),
         "command" | "events" | "timeout" => Home::Table("`[hook]`"),
         "serve" => Home::Table("`[ntp]`"),

@@ -31,6 +31,8 @@ pub(crate) struct IoDrops {
     pub(crate) outer_send: u64,
     /// Packets that the TUN did not take.
     pub(crate) tun_send: u64,
+    /// Inner packets of its own that the kernel did not take.
+    pub(crate) inner_send: u64,
     /// What the TUN gave and no packet could be made of.
     pub(crate) tun_receive: u64,
     /// What a worker's backlog had no room for.
@@ -41,6 +43,7 @@ impl IoDrops {
     pub(crate) fn add(&mut self, other: Self) {
         self.outer_send += other.outer_send;
         self.tun_send += other.tun_send;
+        self.inner_send += other.inner_send;
         self.tun_receive += other.tun_receive;
         self.worker_backlog += other.worker_backlog;
     }
@@ -95,6 +98,7 @@ pub(crate) fn drops(stats: &Stats, ike: &ike_core::Stats, io: IoDrops) -> Vec<(S
         ("outer_send", io.outer_send),
         ("tun_send", io.tun_send),
         ("tun_receive", io.tun_receive),
+        ("inner_send", io.inner_send),
         ("worker_backlog", io.worker_backlog),
     ];
     machine

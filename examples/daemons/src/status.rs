@@ -16,6 +16,9 @@ pub struct Status {
     pub identity: String,
     /// Since the daemon began to serve.
     pub uptime_seconds: f64,
+    /// Who seals and opens: `user`, the daemon itself, or `kernel`.
+    #[serde(default = "by_itself")]
+    pub data_path: String,
     /// At a hub its branches, at a branch its hub; always all that are configured.
     pub peers: Vec<PeerStatus>,
 }
@@ -83,6 +86,11 @@ pub struct PairStatus {
     pub remedy: Option<String>,
 }
 
+/// The same of a daemon from before there was a choice.
+fn by_itself() -> String {
+    "user".to_owned()
+}
+
 /// What a daemon that does not tell is taken to mean.
 const fn alone() -> usize {
     1
@@ -121,8 +129,12 @@ impl Status {
             0 => String::new(),
             sharing => format!("; {sharing} peers share pre-shared keys"),
         };
+        let by_kernel = match self.data_path.as_str() {
+            "user" => String::new(),
+            other => format!("; ESP by the {other}"),
+        };
         format!(
-            "{} {}, running for {uptime}: {up} of {all} pairs up{shared}\n\n{table}\n",
+            "{} {}, running for {uptime}: {up} of {all} pairs up{shared}{by_kernel}\n\n{table}\n",
             self.role, self.identity
         )
     }
@@ -221,6 +233,7 @@ mod tests {
             role: "hub".into(),
             identity: "hub".into(),
             uptime_seconds: 61.2,
+            data_path: by_itself(),
             peers: vec![PeerStatus {
                 identity: "branch1".into(),
                 address: Some(([198, 18, 1, 2], 4500).into()),

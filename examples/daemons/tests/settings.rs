@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use daemons::role::Role;
 use daemons::settings::{
-    BranchSettings, Diagnostic, HubSettings, KeySource, Report, RouteWhen, SettingsError, Severity,
-    control_path,
+    BranchSettings, DataPlane, Diagnostic, HubSettings, KeySource, Report, RouteWhen,
+    SettingsError, Severity, control_path,
 };
 
 const STRONG: &str = "8f0c2d5e7b1a49638e5d0f7c2b9a4e6d13570acfbd2468e0f1c3a5978642bdfe";
@@ -754,6 +754,52 @@ fn the_outlets_are_checked() {
         "not known here",
         "did you mean \"always\"?",
     );
+}
+
+#[test]
+fn who_seals_and_opens_is_the_program_unless_told_otherwise() {
+    let dataplane = |text: &str| {
+        let accepted = HubSettings::parse(file(), text).unwrap();
+        assert!(!accepted.report.has_errors());
+        accepted.settings.gateway.dataplane
+    };
+    assert_eq!(dataplane(HUB), DataPlane::User);
+    let set = |word: &str| changed(HUB, "listen", &format!("dataplane = \"{word}\"\nlisten"));
+    assert_eq!(dataplane(&set("kernel")), DataPlane::Kernel);
+    assert_eq!(dataplane(&set("auto")), DataPlane::Auto);
+    let report = hub_report(&set("kernal"));
+    only_error(
+        &report,
+        2,
+        "dataplane",
+        "not known here",
+        "did you mean \"kernel\"?",
+    );
+}
+
+#[test]
+fn what_the_kernel_cannot_serve_is_refused_or_left_to_the_program() {
+    let set = |text: &str, word: &str| {
+        changed(text, "listen", &format!("dataplane = \"{word}\"\nlisten"))
+    };
+    let workers = changed(HUB, "listen", "workers = 4\nlisten");
+    let report = hub_report(&set(&workers, "kernel"));
+    only_error(
+        &report,
+        3,
+        "dataplane",
+        "knows no `workers`",
+        "dataplane = \"user\"",
+    );
+    let accepted = HubSettings::parse(file(), &set(&workers, "auto")).unwrap();
+    let said = accepted.report.render(false);
+    assert!(
+        said.contains("\"auto\" takes this program's data path"),
+        "{said}"
+    );
+    assert!(accepted.settings.kernel_obstacle().is_some());
+    let fine = HubSettings::parse(file(), &set(HUB, "kernel")).unwrap();
+    assert_eq!(fine.settings.kernel_obstacle(), None);
 }
 
 /// The hub's file with a hook, whose table begins on line 10.

@@ -8,6 +8,7 @@ mod capture;
 mod charon_keys;
 mod chrony;
 mod clock;
+mod dataplane;
 mod drops;
 mod follow;
 mod frr;
@@ -105,6 +106,7 @@ impl Selection {
         cases.extend(recovery::cases());
         cases.extend(page::cases());
         cases.extend(operation::cases());
+        cases.extend(dataplane::cases());
         cases.extend(operate::cases());
         cases.extend(swarm::cases());
         cases.extend(matrix::cases());

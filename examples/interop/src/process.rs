@@ -21,7 +21,8 @@ pub struct Finished {
     status: ExitStatus,
     /// What it printed.
     pub stdout: String,
-    stderr: String,
+    /// What it complained of.
+    pub stderr: String,
 }
 
 impl Finished {

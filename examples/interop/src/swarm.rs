@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use daemons::io::{OuterSockets, ReceiveBuffers};
+use daemons::io::{EspBy, OuterSockets, ReceiveBuffers};
 use daemons::settings::BranchSettings;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use trigger::ike_core::{Encapsulation, EndpointConfig, PeerConfig, PreSharedKey};
@@ -222,7 +222,11 @@ impl Swarm {
         );
         let accepted = BranchSettings::parse(&PathBuf::from("swarm"), &text)
             .map_err(|report| anyhow::anyhow!(report.render(false)))?;
-        let sockets = OuterSockets::open(&accepted.settings.gateway, &mut Default::default())?;
+        let sockets = OuterSockets::open(
+            &accepted.settings.gateway,
+            EspBy::Program,
+            &mut Default::default(),
+        )?;
         let now = clock::now();
         let branches = (0..count).map(|number| Ok((branch(number, now)?, None)));
         let mut swarm = Self {

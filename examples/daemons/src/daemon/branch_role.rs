@@ -11,6 +11,7 @@ use trigger::Branch;
 use super::role::{Applied, RoleState, note_about_restart};
 use super::{Daemon, Outside, RunError, show};
 use crate::io::{LinkWatch, PathChange, Routes, SystemError};
+use crate::kernel::Reasons;
 use crate::key_log::WiresharkKeyLog;
 use crate::machine::Machine;
 use crate::role::Role;
@@ -25,6 +26,8 @@ pub(super) struct BranchRole {
     settings: BranchSettings,
     links: LinkWatch,
     key_log: Option<Arc<WiresharkKeyLog>>,
+    /// Whether somebody else seals and opens.
+    external: bool,
     /// The hub in use.
     hub: IpAddr,
     /// When the link was last looked at.
@@ -39,12 +42,19 @@ pub(super) fn start(config: &Path, takeover: bool) -> Result<Daemon, RunError> {
     show(&report);
     let settings = settings.with_key()?;
     let routes = RouteSettings::always();
-    let mut outside = Outside::open(&settings.gateway, routes, Role::Branch, takeover)?;
+    let reasons = Reasons {
+        role: Role::Branch,
+        peers: &settings.hubs,
+        obstacle: settings.kernel_obstacle(),
+    };
+    let mut outside = Outside::open(&settings.gateway, routes, &reasons, takeover)?;
+    let external = outside.kernel.is_some();
     if !outside.handover.is_from_predecessor() {
         outside.routes.follow(settings.pairs.iter())?;
     }
     let links = LinkWatch::open(outside.tun.index())?;
-    let machine_config = Arc::new(assemble::branch(&settings, outside.key_log.as_ref())?);
+    let machine_config = assemble::branch(&settings, outside.key_log.as_ref(), external)?;
+    let machine_config = Arc::new(machine_config);
     let now = clock::now();
     info!(
         hubs = settings.hubs.len(),
@@ -59,6 +69,7 @@ pub(super) fn start(config: &Path, takeover: bool) -> Result<Daemon, RunError> {
         settings,
         links,
         key_log,
+        external,
         hub,
         looked: now,
         look_again: false,
@@ -153,7 +164,8 @@ impl BranchRole {
                 None,
             );
         }
-        let config = Arc::new(assemble::branch(&settings, self.key_log.as_ref())?);
+        let config = assemble::branch(&settings, self.key_log.as_ref(), self.external)?;
+        let config = Arc::new(config);
         if let Err(error) = routes.follow(settings.pairs.iter()) {
             routes.follow(self.settings.pairs.iter())?;
             return Err(error.into());

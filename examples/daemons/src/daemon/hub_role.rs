@@ -15,6 +15,7 @@ use super::role::{Applied, RoleState, note_about_restart};
 use super::workers::Workers;
 use super::{Daemon, Outside, RunError, show};
 use crate::io::{LinkWatch, Routes, SystemError};
+use crate::kernel::Reasons;
 use crate::machine::Machine;
 use crate::role::Role;
 use crate::roll::{Line, Roll};
@@ -36,7 +37,12 @@ pub(super) struct HubRole {
 pub(super) fn start(config: &Path, takeover: bool) -> Result<Daemon, RunError> {
     let Accepted { settings, report } = HubSettings::load(config)?;
     show(&report);
-    let mut outside = Outside::open(&settings.gateway, settings.routes, Role::Hub, takeover)?;
+    let reasons = Reasons {
+        role: Role::Hub,
+        peers: &[],
+        obstacle: settings.kernel_obstacle(),
+    };
+    let mut outside = Outside::open(&settings.gateway, settings.routes, &reasons, takeover)?;
     let links = LinkWatch::open(outside.tun.index())?;
     // What belongs to a predecessor is touched only when it has departed.
     let (roll, entries) = if outside.handover.is_from_predecessor() {
@@ -46,6 +52,11 @@ pub(super) fn start(config: &Path, takeover: bool) -> Result<Daemon, RunError> {
         Roll::open(&settings.roll)?
     };
     let own = ntp_addresses(&settings, &outside.routes.own_addresses());
+    if let Some(kernel) = &mut outside.kernel
+        && settings.serve_ntp
+    {
+        kernel.serve(&own);
+    }
     info!(
         branches = settings.branches.len(),
         called = entries.len(),
@@ -81,7 +92,13 @@ fn machine(
     let (now, wall) = (clock::now(), clock::ntp());
     let config = |shard| {
         let key_log = outside.key_log.as_ref();
-        assemble::hub(settings, own.iter().copied(), key_log, shard)
+        assemble::hub(
+            settings,
+            own.iter().copied(),
+            key_log,
+            shard,
+            outside.kernel.is_some(),
+        )
     };
     if settings.workers == NonZeroU8::MIN {
         let hub = Hub::new(config(None)?, entries, now, wall);

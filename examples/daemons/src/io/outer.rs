@@ -17,6 +17,7 @@ use trigger::{Carrier, Datagram, Path};
 
 use super::batch::{self, Way};
 use super::train::Train;
+use super::udp_encap::{ESP_IN_UDP, NOTHING, UdpEncap};
 use super::{SystemError, is_errno};
 use crate::handover::{Handover, Piece};
 use crate::settings::GatewaySettings;
@@ -30,6 +31,24 @@ const ESP: i32 = 50;
 /// Socket buffers: some 10 ms of a gigabit link, and a burst of a thousand branches.
 const RECEIVE_BUFFER: usize = 8 << 20;
 const SEND_BUFFER: usize = 4 << 20;
+
+/// Who seals and opens.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum EspBy {
+    /// This program: its sockets receive ESP.
+    Program,
+    /// The kernel: ESP never comes to a socket.
+    Kernel,
+}
+
+impl EspBy {
+    /// By the kernel, or not.
+    #[must_use]
+    pub const fn of(kernel: bool) -> Self {
+        if kernel { Self::Kernel } else { Self::Program }
+    }
+}
 
 /// Memory for one batch of received datagrams.
 pub struct ReceiveBuffers {
@@ -69,10 +88,14 @@ impl OuterSockets {
     /// # Errors
     ///
     /// [`SystemError`] says what to do.
-    pub fn open(settings: &GatewaySettings, handover: &mut Handover) -> Result<Self, SystemError> {
+    pub fn open(
+        settings: &GatewaySettings,
+        esp: EspBy,
+        handover: &mut Handover,
+    ) -> Result<Self, SystemError> {
         let mut sockets = Vec::new();
         for (address, required) in addresses(&settings.listen) {
-            let opened = open_address(settings, address, handover);
+            let opened = open_address(settings, address, esp, handover);
             match opened {
                 Ok(opened) => sockets.extend(opened),
                 Err(error) if required => return Err(error),
@@ -88,6 +111,24 @@ impl OuterSockets {
             info!("{lack}");
         }
         Ok(Self { sockets })
+    }
+
+    /// The sockets of `nat_port` give ESP from now on, or leave it to the kernel. A predecessor has the same sockets, so
+    /// this is for when it has departed.
+    ///
+    /// # Errors
+    ///
+    /// [`SystemError`] says what to do.
+    pub fn leave_esp_to(&self, esp: EspBy, nat_port: u16) -> Result<(), SystemError> {
+        let is_nat =
+            |outer: &&OuterSocket| outer.carrier == Carrier::Udp && outer.bound.port() == nat_port;
+        for outer in self.sockets.iter().filter(is_nat) {
+            outer.leave_esp_to(esp).map_err(|error| {
+                let action = format!("leave ESP on {} to the kernel", outer.bound);
+                SystemError::new(action, error, "set `dataplane = \"user\"`")
+            })?;
+        }
+        Ok(())
     }
 
     /// The same sockets for another thread, which sends through them.
@@ -269,6 +310,7 @@ fn addresses(listen: &[IpAddr]) -> Vec<(IpAddr, bool)> {
 fn open_address(
     settings: &GatewaySettings,
     address: IpAddr,
+    esp: EspBy,
     handover: &mut Handover,
 ) -> Result<Vec<OuterSocket>, SystemError> {
     let mut opened = Vec::new();
@@ -281,7 +323,7 @@ fn open_address(
         let socket = OuterSocket::udp(bound, inherited.map(|(_, fd)| fd));
         opened.push(socket.map_err(|error| udp_error(bound, name, error))?);
     }
-    if settings.encapsulation == Encapsulation::Auto {
+    if settings.encapsulation == Encapsulation::Auto && esp == EspBy::Program {
         let inherited = handover.take(|piece| *piece == Piece::Esp { address });
         let socket = OuterSocket::esp(address, inherited.map(|(_, fd)| fd));
         opened.push(socket.map_err(|error| {
@@ -336,6 +378,22 @@ impl OuterSocket {
             }
         }
         (lost, reason)
+    }
+
+    /// A socket for ESP in UDP gives only IKE from now on, if the kernel is to take the rest.
+    fn leave_esp_to(&self, esp: EspBy) -> io::Result<()> {
+        match esp {
+            EspBy::Kernel => {
+                // Merged datagrams would not be taken apart again for the kernel's own ESP.
+                let _ = setsockopt(&self.socket, UdpGroSegment, &false);
+                Ok(setsockopt(&self.socket, UdpEncap, &ESP_IN_UDP)?)
+            }
+            EspBy::Program => {
+                // A predecessor may have left it to the kernel. One that knows no such thing has nothing to undo.
+                let _ = setsockopt(&self.socket, UdpEncap, &NOTHING);
+                Ok(())
+            }
+        }
     }
 
     /// Sends and receives datagrams one by one from now on.

@@ -9,6 +9,7 @@ use ike_core::Identity;
 use trigger::{Standby, Timing};
 
 use super::SettingsError;
+use super::dataplane;
 use super::gateway::{self, GatewaySettings};
 use super::key::{self, KeySource, Terms};
 use super::pair::{self, PairSettings, Placed};
@@ -53,6 +54,12 @@ pub struct BranchSettings {
 }
 
 impl BranchSettings {
+    /// What in them the kernel's data path cannot serve.
+    #[must_use]
+    pub fn kernel_obstacle(&self) -> Option<&'static str> {
+        kernel_obstacle(self.hubs.len(), self.pairs.iter())
+    }
+
     /// The same settings with the key read, where a program prints it.
     ///
     /// # Errors
@@ -108,6 +115,9 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<BranchSett
     let pairs = pair::read_all(&mut root, Role::Branch);
     pair::check_overlaps(pairs.iter());
     check_hubs_outside(&root, &hubs, &pairs);
+    let obstacle = kernel_obstacle(hubs.len(), pairs.iter().map(|placed| &placed.pair));
+    let chosen = gateway.as_ref().map(|gateway| gateway.dataplane);
+    dataplane::object(&mut root, chosen, obstacle);
     root.finish(super::home);
     let gateway = gateway?;
     Some(BranchSettings {
@@ -121,6 +131,16 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<BranchSett
         pairs: pairs.into_iter().map(|placed| placed.pair).collect(),
         gateway,
     })
+}
+
+fn kernel_obstacle<'p>(
+    hubs: usize,
+    pairs: impl Iterator<Item = &'p PairSettings>,
+) -> Option<&'static str> {
+    if 1 < hubs {
+        return Some("the kernel chooses an SA by the packet alone, and so serves one hub only");
+    }
+    dataplane::pair_obstacle(pairs)
 }
 
 fn read_hubs(item: &Item<'_>) -> Vec<IpAddr> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ike_core::{Encapsulation, EspProposal, Identity, IkeProposal};
 
+use super::dataplane::{self, DataPlane};
 use super::hook::{self, HookSettings};
 use super::section::{Item, Key, Section};
 use super::tun::{self, TunSettings};
@@ -59,6 +60,8 @@ pub struct GatewaySettings {
     pub nat_port: u16,
     /// Whether ESP may travel without UDP.
     pub encapsulation: Encapsulation,
+    /// Who seals and opens.
+    pub dataplane: DataPlane,
     /// Proposals of phase 1, in order of preference.
     pub ike: Vec<IkeProposal>,
     /// Proposals of phase 2, in order of preference.
@@ -122,6 +125,7 @@ pub(super) fn read(
     let encapsulation = optional(root, ENCAPSULATION, |item| {
         value::word(item, &ENCAPSULATIONS)
     });
+    let dataplane = dataplane::read(root);
     let ike = read_proposals(
         root,
         IKE,
@@ -151,6 +155,7 @@ pub(super) fn read(
         ike_port,
         nat_port,
         encapsulation: encapsulation.unwrap_or(Encapsulation::Auto),
+        dataplane,
         ike,
         esp,
         ike_lifetime: ike_lifetime.unwrap_or(8 * Duration::from_secs(3600)),

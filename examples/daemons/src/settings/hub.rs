@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use ike_core::Identity;
 
+use super::dataplane;
 use super::diagnostic::Findings;
 use super::gateway::{self, GatewaySettings};
 use super::key::{self, KeySource, PlacedKey, Terms};
@@ -109,6 +110,14 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<HubSetting
     check_identities(&branches, gateway.as_ref().map(|gateway| &gateway.identity));
     warn_about_shared_keys(&branches);
     pair::check_overlaps(branches.iter().flat_map(|branch| &branch.pairs));
+    let workers = workers.and_then(NonZeroU8::new).unwrap_or(NonZeroU8::MIN);
+    let pairs = branches.iter().flat_map(|branch| &branch.pairs);
+    let obstacle = kernel_obstacle(workers, pairs.map(|placed| &placed.pair));
+    let chosen = gateway.as_ref().map(|gateway| gateway.dataplane);
+    dataplane::object(&mut root, chosen, obstacle);
+    if !serve_ntp {
+        dataplane::warn_unproved(&mut root, chosen);
+    }
     root.finish(super::home);
     let gateway = gateway?;
     let roll = roll.unwrap_or_else(|| gateway.control.with_extension("roll"));
@@ -120,12 +129,33 @@ pub(super) fn read(mut root: Section<'_>, directory: &Path) -> Option<HubSetting
         gateway,
         roll,
         serve_ntp,
-        workers: workers.and_then(NonZeroU8::new).unwrap_or(NonZeroU8::MIN),
+        workers,
         routes,
         psk_lifetime: psk_lifetime.unwrap_or(HOUR),
         answer_unknown_identities: answer_unknown.unwrap_or(false),
         branches,
     })
+}
+
+impl HubSettings {
+    /// What in them the kernel's data path cannot serve.
+    #[must_use]
+    pub fn kernel_obstacle(&self) -> Option<&'static str> {
+        kernel_obstacle(
+            self.workers,
+            self.branches.iter().flat_map(|branch| &branch.pairs),
+        )
+    }
+}
+
+fn kernel_obstacle<'p>(
+    workers: NonZeroU8,
+    pairs: impl Iterator<Item = &'p PairSettings>,
+) -> Option<&'static str> {
+    if workers != NonZeroU8::MIN {
+        return Some("the kernel moves packets on every core by itself, and knows no `workers`");
+    }
+    dataplane::pair_obstacle(pairs)
 }
 
 /// The file's own branches and those of the files that it includes.
