@@ -17,6 +17,8 @@ mod path;
 mod plane;
 mod policy;
 #[cfg(test)]
+mod real;
+#[cfg(test)]
 mod recorded;
 mod sa;
 #[cfg(test)]

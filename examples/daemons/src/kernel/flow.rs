@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use sim::{Datagram, Host, HostId, Link, Nat, Network};
 use trigger::{
     Branch, BranchConfig, Carrier, CryptoProvider, Encapsulated, Event, Hub, HubConfig,
-    MAX_OVERHEAD, MemberConfig, PairConfig, PairState, Trigger,
+    MAX_OVERHEAD, MemberConfig, PairConfig, PairId, PairState, Subnet, Trigger,
 };
 
 use super::path::{KernelPath, News, Outcome};
@@ -176,6 +176,9 @@ impl Host for Site {
         }
         self.machine.handle_timeout(now);
         self.settle(now);
+        // What the kernel said meanwhile may have made something due at once.
+        self.machine.handle_timeout(now);
+        self.settle(now);
     }
 
     fn poll_transmit(&mut self) -> Option<Datagram> {
@@ -214,14 +217,14 @@ fn address(text: &str, port: u16) -> SocketAddr {
     SocketAddr::new(text.parse().unwrap(), port)
 }
 
-struct World {
+pub(super) struct World {
     network: Network<Site>,
     hub: HostId,
     branch: HostId,
 }
 
 impl World {
-    fn new(esp: &str, sa_lifetime: Duration) -> Self {
+    pub(super) fn new(esp: &str, sa_lifetime: Duration) -> Self {
         let mut network = Network::new(7);
         network.set_default_link(Link::new(Duration::from_millis(25)));
         let now = network.instant();
@@ -268,6 +271,15 @@ impl World {
             hub,
             branch,
         }
+    }
+
+    /// The branch's pairs, local and remote.
+    pub(super) fn branch_pairs(&self) -> Vec<(PairId, Subnet, Subnet)> {
+        let pairs = self.network.host(self.branch).machine.pairs();
+        pairs
+            .iter()
+            .map(|pair| (pair.id, pair.local, pair.remote))
+            .collect()
     }
 
     fn up(esp: &str) -> Self {
@@ -548,11 +560,12 @@ fn the_end_leaves_nothing_and_a_beginning_removes_what_was_left() {
 #[test]
 fn somebody_elses_policy_for_the_same_subnets_is_no_ones_to_replace() {
     let world = World::new("aes128gcm16", 3600 * SECOND);
-    let pairs = world.network.host(world.branch).machine.pairs();
-    let guarded = || pairs.iter().map(|pair| (pair.id, pair.local, pair.remote));
+    let pairs = world.branch_pairs();
+    let guarded = || pairs.iter().copied();
     let mut first = KernelPath::new(Role::Hub, SimulatedKernel::default());
     first.guard(guarded()).unwrap();
     let mut second = KernelPath::new(Role::Branch, core::mem::take(first.xfrm()));
     let refusal = second.guard(guarded()).unwrap_err();
     assert!(refusal.is(Errno::EXIST));
+    assert_eq!(second.xfrm().policies.len(), 2 * pairs.len());
 }

@@ -94,6 +94,14 @@ impl<X: Xfrm> KernelPath<X> {
     }
 
     #[cfg(test)]
+    pub(super) fn list_sas(&mut self) -> usize {
+        let listed = self
+            .xfrm
+            .list(XfrmMessage::GetDumpSa(GetDumpMessage::default()));
+        listed.map_or(0, |sas| sas.len())
+    }
+
+    #[cfg(test)]
     pub(super) fn xfrm(&mut self) -> &mut X {
         &mut self.xfrm
     }
@@ -175,17 +183,18 @@ impl<X: Xfrm> KernelPath<X> {
             if self.pairs.contains_key(&id) {
                 continue;
             }
+            // What is not ours to add is not ours to remove either.
+            let ([inward, forward], [undo, _]) = (guard.require(), guard.forget());
+            self.xfrm.request(inward)?;
+            if let Err(refusal) = self.xfrm.request(forward) {
+                self.remove(undo);
+                return Err(refusal);
+            }
             let pair = Pair {
                 guard,
                 carrier: None,
             };
             self.pairs.insert(id, pair);
-            for policy in guard.require() {
-                if let Err(refusal) = self.xfrm.request(policy) {
-                    self.expose(id);
-                    return Err(refusal);
-                }
-            }
         }
         Ok(())
     }
@@ -410,7 +419,7 @@ impl<X: Xfrm> KernelPath<X> {
     }
 
     /// Sequence numbers of an SA, and the octets that it has carried.
-    fn look(&mut self, name: &Name) -> Result<(Option<Sequence>, u64), Refusal> {
+    pub(super) fn look(&mut self, name: &Name) -> Result<(Option<Sequence>, u64), Refusal> {
         let answers = self.xfrm.request(name.ask())?;
         let answer = answers.iter().find_map(|answer| match answer {
             XfrmMessage::NewAsyncEvent(event) => Some(&event.nlas),

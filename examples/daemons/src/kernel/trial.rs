@@ -68,7 +68,11 @@ pub(crate) fn try_out(
     Ok(())
 }
 
-fn try_suite(xfrm: &mut impl Xfrm, suite: EspTransform, host: SocketAddr) -> Result<(), Unfit> {
+pub(super) fn try_suite(
+    xfrm: &mut impl Xfrm,
+    suite: EspTransform,
+    host: SocketAddr,
+) -> Result<(), Unfit> {
     // 3DES refuses keys whose parts are equal.
     let mut keymat = Zeroizing::new(vec![0; suite.keymat_len()]);
     ike_core::crypto::rustcrypto::OsRandom::new().fill(&mut keymat);
