@@ -32,13 +32,13 @@ impl Identity {
     /// The longest identity that is accepted from a peer or a setting, in octets.
     pub const MAX_LEN: usize = 255;
 
-    /// What makes two identities equal: kind, address, octets, and a name's letters.
-    fn key(&self) -> (u8, Option<IpAddr>, &[u8], Letters<'_>) {
+    /// The place of the kind in the order of identities.
+    const fn kind(&self) -> u8 {
         match self {
-            Self::Address(address) => (0, Some(*address), &[], Letters("")),
-            Self::Fqdn(name) => (1, None, &[], Letters(name)),
-            Self::UserFqdn(name) => (2, None, &[], Letters(name)),
-            Self::KeyId(octets) => (3, None, octets, Letters("")),
+            Self::Address(_) => 0,
+            Self::Fqdn(_) => 1,
+            Self::UserFqdn(_) => 2,
+            Self::KeyId(_) => 3,
         }
     }
 
@@ -61,7 +61,7 @@ impl Identity {
 
 impl PartialEq for Identity {
     fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
+        self.cmp(other).is_eq()
     }
 }
 
@@ -69,7 +69,14 @@ impl Eq for Identity {}
 
 impl Ord for Identity {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.key().cmp(&other.key())
+        match (self, other) {
+            (Self::Address(one), Self::Address(other)) => one.cmp(other),
+            (Self::Fqdn(one), Self::Fqdn(other)) | (Self::UserFqdn(one), Self::UserFqdn(other)) => {
+                Letters(one).cmp(&Letters(other))
+            }
+            (Self::KeyId(one), Self::KeyId(other)) => one.cmp(other),
+            _ => self.kind().cmp(&other.kind()),
+        }
     }
 }
 
@@ -81,7 +88,12 @@ impl PartialOrd for Identity {
 
 impl Hash for Identity {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key().hash(state);
+        self.kind().hash(state);
+        match self {
+            Self::Address(address) => address.hash(state),
+            Self::Fqdn(name) | Self::UserFqdn(name) => Letters(name).hash(state),
+            Self::KeyId(octets) => octets.hash(state),
+        }
     }
 }
 
@@ -89,34 +101,24 @@ impl Hash for Identity {
 struct Letters<'a>(&'a str);
 
 impl Letters<'_> {
-    fn octets(&self) -> impl Iterator<Item = u8> {
-        self.0.bytes().map(|octet| octet.to_ascii_lowercase())
-    }
-}
-
-impl PartialEq for Letters<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.eq_ignore_ascii_case(other.0)
-    }
-}
-
-impl Eq for Letters<'_> {}
-
-impl Ord for Letters<'_> {
+    /// As the octets in lower case, one after the other. Tables of many peers are searched by this: octets that are equal
+    /// as they are, which most are, need no look at their case.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.octets().cmp(other.octets())
-    }
-}
-
-impl PartialOrd for Letters<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
+        let octets = self.0.bytes().zip(other.0.bytes());
+        for (one, other) in octets.filter(|(one, other)| one != other) {
+            let order = one.to_ascii_lowercase().cmp(&other.to_ascii_lowercase());
+            if order.is_ne() {
+                return order;
+            }
+        }
+        self.0.len().cmp(&other.0.len())
     }
 }
 
 impl Hash for Letters<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.octets().for_each(|octet| state.write_u8(octet));
+        let octets = self.0.bytes();
+        octets.for_each(|octet| state.write_u8(octet.to_ascii_lowercase()));
     }
 }
 
@@ -235,6 +237,29 @@ mod tests {
         let table: std::collections::BTreeSet<_> = [identity("HUB"), identity("alpha")].into();
         assert!(table.contains(&identity("hub")) && table.contains(&identity("ALPHA")));
         assert_eq!(identity("HUB").to_string(), "HUB", "sent as it is written");
+    }
+
+    #[test]
+    fn identities_are_ordered_by_kind_and_names_by_their_letters() {
+        let texts = [
+            "10.0.0.9",
+            "10.0.0.10",
+            "HUB",
+            "Hub-1",
+            "hub_1",
+            "hubs",
+            "Zed",
+            "a@b",
+            "A@C",
+            "keyid:A",
+            "keyid:a",
+        ];
+        let sorted = texts.map(|text| text.parse::<Identity>().unwrap());
+        for (place, one) in sorted.iter().enumerate() {
+            for (other_place, other) in sorted.iter().enumerate() {
+                assert_eq!(one.cmp(other), place.cmp(&other_place), "{one} {other}");
+            }
+        }
     }
 
     #[test]
