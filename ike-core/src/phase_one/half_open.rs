@@ -1,6 +1,6 @@
 //! Initiators that have not proved themselves: few, small and short-lived.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use core::net::IpAddr;
 
 use bytes::Bytes;
@@ -34,20 +34,19 @@ pub(crate) struct HalfOpen {
 ///
 /// A new exchange is always admitted; beyond a limit, the oldest of those under the same limit goes: in a prefix the
 /// oldest of the host with the most, and beyond the limit for all, the oldest of the identity with the most, so that a
-/// flood under one name or from one host displaces itself.
+/// flood under one name or from one host displaces itself. Where nobody has several, it is the oldest of all.
 #[derive(Debug, Default)]
 pub(crate) struct HalfOpenTable {
-    entries: BTreeMap<CookiePair, HalfOpen>,
+    entries: BTreeMap<CookiePair, Box<HalfOpen>>,
     by_source: BTreeMap<(InitiatorCookie, IpAddr, Fingerprint), CookiePair>,
     by_age: BTreeMap<u64, CookiePair>,
     by_expiry: BTreeSet<(Instant, u64)>,
-    by_identity: BTreeSet<(Identity, u64)>,
-    by_prefix: BTreeSet<(Prefix, u64)>,
-    by_host: BTreeSet<(IpAddr, u64)>,
-    identity_counts: BTreeMap<Identity, usize>,
-    crowded: BTreeSet<(usize, Identity)>,
-    prefix_counts: BTreeMap<Prefix, usize>,
+    identities: BTreeMap<Identity, Ages>,
+    prefixes: BTreeMap<Prefix, Ages>,
     hosts: BTreeMap<IpAddr, Host>,
+    /// Identities with several exchanges.
+    crowded: BTreeSet<(usize, Identity)>,
+    /// Hosts with several exchanges.
     crowded_hosts: BTreeSet<(Prefix, usize, IpAddr)>,
     next_age: u64,
     held_octets: usize,
@@ -56,8 +55,37 @@ pub(crate) struct HalfOpenTable {
 /// An address that exchanges are half-open with.
 #[derive(Debug, Default)]
 struct Host {
-    exchanges: usize,
+    ages: Ages,
     account: Account,
+}
+
+/// The ages of exchanges that have something in common, the oldest first.
+#[derive(Debug, Default)]
+struct Ages(VecDeque<u64>);
+
+impl Ages {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn oldest(&self) -> Option<u64> {
+        self.0.front().copied()
+    }
+
+    fn youngest(&self) -> Option<u64> {
+        self.0.back().copied()
+    }
+
+    /// Adds what is younger than all others.
+    fn push(&mut self, age: u64) {
+        self.0.push_back(age);
+    }
+
+    fn remove(&mut self, age: u64) {
+        if let Ok(position) = self.0.binary_search(&age) {
+            self.0.remove(position);
+        }
+    }
 }
 
 impl HalfOpenTable {
@@ -120,114 +148,119 @@ impl HalfOpenTable {
         self.next_age += 1;
         self.by_age.insert(age, cookies);
         self.by_expiry.insert((awaiting.expires(), age));
-        self.by_source.insert(
-            (
-                cookies.initiator(),
-                awaiting.path.remote.ip(),
-                awaiting.first,
-            ),
-            cookies,
-        );
-        self.by_identity.insert((awaiting.identity.clone(), age));
-        self.by_prefix.insert((prefix, age));
-        self.by_host.insert((source, age));
-        let host = self.hosts.entry(source).or_default();
-        if host.exchanges == 0 {
-            host.account.received(received);
-        }
-        host.account.pay(awaiting.second_len());
-        self.recount_host(prefix, source, |count| count + 1);
-        self.recount(&awaiting.identity, |count| count + 1);
-        *self.prefix_counts.entry(prefix).or_default() += 1;
-        self.entries.insert(
-            cookies,
-            HalfOpen {
-                awaiting,
-                held: Vec::new(),
-                prefix,
-                age,
-            },
-        );
+        let by_source = (cookies.initiator(), source, awaiting.first);
+        self.by_source.insert(by_source, cookies);
+        self.prefixes.entry(prefix).or_default().push(age);
+        self.count_host((prefix, source), awaiting.second_len(), received, age);
+        self.count_identity(&awaiting.identity, age);
+        let entry = HalfOpen {
+            awaiting,
+            held: Vec::new(),
+            prefix,
+            age,
+        };
+        self.entries.insert(cookies, Box::new(entry));
         evicted
     }
 
     fn make_room(&mut self, config: &EndpointConfig, identity: &Identity, prefix: Prefix) -> u64 {
         let mut evicted = 0;
-        if self
-            .identity_counts
-            .get(identity)
-            .is_some_and(|count| config.half_open_per_identity() <= *count)
+        if let Some(ages) = self.identities.get(identity)
+            && config.half_open_per_identity() <= ages.len()
         {
-            let oldest = self.oldest_of(identity);
+            let oldest = ages.oldest();
             evicted += self.evict(oldest);
         }
-        if self
-            .prefix_counts
-            .get(&prefix)
-            .is_some_and(|count| config.half_open_per_prefix() <= *count)
+        if let Some(ages) = self.prefixes.get(&prefix)
+            && config.half_open_per_prefix() <= ages.len()
         {
-            let oldest = self.oldest_of_prefix(prefix);
+            let oldest = self.oldest_of_prefix(prefix, ages);
             evicted += self.evict(oldest);
         }
         if config.half_open_limit() <= self.entries.len() {
-            let oldest = self
-                .crowded
-                .last()
-                .and_then(|(_, identity)| self.oldest_of(identity));
+            let most = self.crowded.last();
+            let ages = most.and_then(|(_, identity)| self.identities.get(identity));
+            let oldest = ages.map_or_else(|| self.oldest(), Ages::oldest);
             evicted += self.evict(oldest);
         }
         evicted
     }
 
-    fn oldest_of(&self, identity: &Identity) -> Option<u64> {
-        self.by_identity
-            .range((identity.clone(), 0)..)
-            .next()
-            .map(|(_, age)| *age)
+    fn oldest(&self) -> Option<u64> {
+        self.by_age.first_key_value().map(|(age, _)| *age)
     }
 
-    /// The oldest of the host with the most, or of all if no host has several.
-    fn oldest_of_prefix(&self, prefix: Prefix) -> Option<u64> {
+    /// The oldest of the host with the most, or of all in the prefix if no host has several.
+    fn oldest_of_prefix(&self, prefix: Prefix, ages: &Ages) -> Option<u64> {
         let lowest = IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED);
-        let (_, count, host) = self
+        let crowded = self
             .crowded_hosts
             .range(..(prefix, usize::MAX, lowest))
             .next_back()
-            .filter(|(of, ..)| *of == prefix)?;
-        if *count == 1 {
-            let mut ages = self.by_prefix.range((prefix, 0)..);
-            ages.next().map(|(_, age)| *age)
-        } else {
-            let mut ages = self.by_host.range((*host, 0)..);
-            ages.next().map(|(_, age)| *age)
-        }
+            .filter(|(of, ..)| *of == prefix);
+        let host = crowded.and_then(|(.., host)| self.hosts.get(host));
+        host.map_or(ages, |host| &host.ages).oldest()
     }
 
-    fn recount_host(
+    fn count_host(
         &mut self,
-        prefix: Prefix,
-        source: IpAddr,
-        change: impl FnOnce(usize) -> usize,
+        (prefix, source): (Prefix, IpAddr),
+        sent: usize,
+        received: usize,
+        age: u64,
     ) {
+        let host = self.hosts.entry(source).or_default();
+        let before = host.ages.len();
+        if before == 0 {
+            host.account.received(received);
+        }
+        host.account.pay(sent);
+        host.ages.push(age);
+        let place = |count| (prefix, count, source);
+        move_place(&mut self.crowded_hosts, before, before + 1, place);
+    }
+
+    fn discount_host(&mut self, prefix: Prefix, source: IpAddr, age: u64) {
         let Some(host) = self.hosts.get_mut(&source) else {
             return;
         };
-        self.crowded_hosts.remove(&(prefix, host.exchanges, source));
-        host.exchanges = change(host.exchanges);
-        if host.exchanges == 0 {
+        let before = host.ages.len();
+        host.ages.remove(age);
+        let after = host.ages.len();
+        let place = |count| (prefix, count, source);
+        move_place(&mut self.crowded_hosts, before, after, place);
+        if after == 0 {
             self.hosts.remove(&source);
-        } else {
-            self.crowded_hosts.insert((prefix, host.exchanges, source));
         }
     }
 
-    fn recount(&mut self, identity: &Identity, change: impl FnOnce(usize) -> usize) {
-        let count = self.identity_counts.remove(identity).unwrap_or(0);
-        self.crowded.remove(&(count, identity.clone()));
-        let count = change(count);
-        if 0 < count {
-            self.identity_counts.insert(identity.clone(), count);
-            self.crowded.insert((count, identity.clone()));
+    fn count_identity(&mut self, identity: &Identity, age: u64) {
+        let before = match self.identities.get_mut(identity) {
+            Some(ages) => {
+                ages.push(age);
+                ages.len() - 1
+            }
+            None => {
+                let ages = Ages(VecDeque::from([age]));
+                self.identities.insert(identity.clone(), ages);
+                0
+            }
+        };
+        let place = |count| (count, identity.clone());
+        move_place(&mut self.crowded, before, before + 1, place);
+    }
+
+    fn discount_identity(&mut self, identity: &Identity, age: u64) {
+        let Some(ages) = self.identities.get_mut(identity) else {
+            return;
+        };
+        let before = ages.len();
+        ages.remove(age);
+        let after = ages.len();
+        let place = |count| (count, identity.clone());
+        move_place(&mut self.crowded, before, after, place);
+        if after == 0 {
+            self.identities.remove(identity);
         }
     }
 
@@ -258,21 +291,20 @@ impl HalfOpenTable {
             held,
             prefix,
             age,
-        } = self.entries.remove(&cookies)?;
+        } = *self.entries.remove(&cookies)?;
         self.by_age.remove(&age);
         self.by_expiry.remove(&(awaiting.expires(), age));
-        self.by_source.remove(&(
-            cookies.initiator(),
-            awaiting.path.remote.ip(),
-            awaiting.first,
-        ));
-        self.by_identity.remove(&(awaiting.identity.clone(), age));
-        self.by_prefix.remove(&(prefix, age));
         let source = awaiting.path.remote.ip();
-        self.by_host.remove(&(source, age));
-        self.recount_host(prefix, source, |count| count.saturating_sub(1));
-        self.recount(&awaiting.identity, |count| count.saturating_sub(1));
-        decrement(&mut self.prefix_counts, prefix);
+        let by_source = (cookies.initiator(), source, awaiting.first);
+        self.by_source.remove(&by_source);
+        if let Some(ages) = self.prefixes.get_mut(&prefix) {
+            ages.remove(age);
+            if ages.len() == 0 {
+                self.prefixes.remove(&prefix);
+            }
+        }
+        self.discount_host(prefix, source, age);
+        self.discount_identity(&awaiting.identity, age);
         self.held_octets -= held
             .iter()
             .map(|message| message.contents.len())
@@ -311,26 +343,19 @@ impl HalfOpenTable {
     /// The slot that an identity was given and that is yet to come. Whoever begins anew under the same name has that one
     /// again: a flood under one name takes the time of one key exchange.
     pub(crate) fn slot_of(&self, identity: &Identity, now: Instant) -> Option<Instant> {
-        let named = self
-            .by_identity
-            .range((identity.clone(), 0)..=(identity.clone(), u64::MAX));
-        let (_, age) = named.last()?;
-        let latest = self
-            .by_age
-            .get(age)
-            .and_then(|cookies| self.get(*cookies))?;
-        (now < latest.slot).then_some(latest.slot)
+        let slot = self.latest_of(identity)?.slot;
+        (now < slot).then_some(slot)
     }
 
     /// Whether somebody at this address is under way as this identity.
     pub(crate) fn is_coming(&self, identity: &Identity, from: IpAddr) -> bool {
-        let named = self
-            .by_identity
-            .range((identity.clone(), 0)..=(identity.clone(), u64::MAX));
-        let latest = named.last().and_then(|(_, age)| self.by_age.get(age));
-        latest
-            .and_then(|cookies| self.get(*cookies))
+        self.latest_of(identity)
             .is_some_and(|awaiting| awaiting.path.remote.ip() == from)
+    }
+
+    fn latest_of(&self, identity: &Identity) -> Option<&AwaitingHashI> {
+        let age = self.identities.get(identity)?.youngest()?;
+        self.get(*self.by_age.get(&age)?)
     }
 
     /// When the next exchange ends.
@@ -353,12 +378,18 @@ impl HalfOpenTable {
     }
 }
 
-fn decrement(counts: &mut BTreeMap<Prefix, usize>, prefix: Prefix) {
-    if let Some(count) = counts.get_mut(&prefix) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(&prefix);
-        }
+/// Whoever has several exchanges has a place by their number.
+fn move_place<T: Ord>(
+    crowded: &mut BTreeSet<T>,
+    before: usize,
+    after: usize,
+    place: impl Fn(usize) -> T,
+) {
+    if 1 < before {
+        crowded.remove(&place(before));
+    }
+    if 1 < after {
+        crowded.insert(place(after));
     }
 }
 
