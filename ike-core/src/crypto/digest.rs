@@ -40,28 +40,25 @@ impl Digest {
     /// Wraps the result of a primitive. Does not compile for more than [`MAX_LEN`](Self::MAX_LEN).
     pub fn new<const N: usize>(octets: [u8; N]) -> Self {
         const { assert!(N <= Self::MAX_LEN, "a digest has at most 64 octets") }
-        let mut digest = Self {
-            octets: [0; Self::MAX_LEN],
-            len: 0,
-        };
-        for (to, from) in digest.octets.iter_mut().zip(octets) {
-            *to = from;
-            digest.len += 1;
-        }
-        digest
+        Self::of(&octets)
     }
 
     /// Copies the result of a primitive, at most [`MAX_LEN`](Self::MAX_LEN) octets of it.
     #[cfg(feature = "rustcrypto")]
     pub(crate) fn copy_of(octets: &[u8]) -> Self {
+        Self::of(octets)
+    }
+
+    fn of(octets: &[u8]) -> Self {
         let mut digest = Self {
             octets: [0; Self::MAX_LEN],
             len: 0,
         };
-        for (to, from) in digest.octets.iter_mut().zip(octets) {
-            *to = *from;
-            digest.len += 1;
-        }
+        let len = octets.len().min(Self::MAX_LEN);
+        let (to, _) = digest.octets.split_at_mut(len);
+        let (from, _) = octets.split_at(len);
+        to.copy_from_slice(from);
+        digest.len = u8::try_from(len).unwrap_or(0);
         digest
     }
 

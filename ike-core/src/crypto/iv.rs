@@ -56,10 +56,11 @@ impl Iv {
             octets: [0; Self::MAX_LEN],
             len: 0,
         };
-        for (to, octet) in iv.octets.iter_mut().zip(from).take(len) {
-            *to = *octet;
-            iv.len += 1;
-        }
+        let len = len.min(from.len()).min(Self::MAX_LEN);
+        let (to, _) = iv.octets.split_at_mut(len);
+        let (from, _) = from.split_at(len);
+        to.copy_from_slice(from);
+        iv.len = u8::try_from(len).unwrap_or(0);
         iv
     }
 }

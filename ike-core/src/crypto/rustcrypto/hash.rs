@@ -70,14 +70,12 @@ impl<H: EagerHash + hmac::digest::Digest> Hash for RustCryptoHash<H> {
         let mut block = Key::<Hmac<H>>::default();
         // RFC 2104: a key longer than a block is hashed first, and a shorter one is padded with
         // zeros.
-        if key.len() <= block.len() {
-            block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+        if let Some(head) = block.get_mut(..key.len()) {
+            head.copy_from_slice(key);
         } else {
             let hashed = self.hash(&[key]);
-            block
-                .iter_mut()
-                .zip(hashed.iter())
-                .for_each(|(to, from)| *to = *from);
+            let octets = block.iter_mut().zip(hashed.iter());
+            octets.for_each(|(to, from)| *to = *from);
         }
         let mut mac = Hmac::<H>::new(&block);
         block.zeroize();
