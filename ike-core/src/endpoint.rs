@@ -185,7 +185,7 @@ impl Endpoint {
         let answered = Message::decode(&contents)
             .map_err(DatagramError::from)
             .and_then(|message| {
-                let first = FirstMessage::decode(&message)?;
+                let first = FirstMessage::decode(&message, Fingerprint::of(&contents))?;
                 self.answer_first(&first, &contents, config, path, Initiator::Known)
             });
         if let Err(error) = answered {

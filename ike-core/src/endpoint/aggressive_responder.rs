@@ -30,7 +30,8 @@ impl Endpoint {
         path: Path,
     ) -> Result<(), DatagramError> {
         let cookie = message.header().cookies().initiator();
-        let repeated = (Fingerprint::of(contents), contents.len());
+        let fingerprint = Fingerprint::of(contents);
+        let repeated = (fingerprint, contents.len());
         let source = path.remote.ip();
         if let Some(answer) = self.half_open.repeat(self.now, cookie, source, repeated) {
             let (path, second) = answer?;
@@ -41,7 +42,7 @@ impl Endpoint {
         if self.has_established(cookie) {
             return Err(DatagramError::Duplicate);
         }
-        let first = FirstMessage::decode(message)?;
+        let first = FirstMessage::decode(message, fingerprint)?;
         if let Some(config) = self.credentials.get(&first.identity).map(Arc::clone) {
             return self.answer_first(&first, contents, config, path, Initiator::Known);
         }
@@ -163,7 +164,7 @@ impl Endpoint {
         if !first.fits(self.config.provider(), &choice.proposal) {
             let octets = first.public_len();
             let error = PhaseOneError::WrongGroup { group, octets };
-            self.report_refusal((first, contents), initiator, path, error);
+            self.report_refusal(first, initiator, path, error);
             return Err(DatagramError::InvalidKeyExchange);
         }
         if self.pool.stock(self.config.provider(), group) {
@@ -186,7 +187,7 @@ impl Endpoint {
             now: self.now,
         };
         let (mut awaiting, second) =
-            AwaitingHashI::begin(first, contents, answer).ok_or(DatagramError::NoProposalChosen)?;
+            AwaitingHashI::begin(first, answer).ok_or(DatagramError::NoProposalChosen)?;
         let second = self.output.frame(path.local, second);
         let (received, source) = (contents.len(), path.remote.ip());
         let admitted = self.half_open.admit(source, received, second.len());
@@ -228,26 +229,26 @@ impl Endpoint {
                 &Notification::new(ProtocolId::ISAKMP, notify, &[], &[]),
             );
         }
-        self.report_refusal((first, contents), initiator, path, error);
+        self.report_refusal(first, initiator, path, error);
         Err(DatagramError::NoProposalChosen)
     }
 
     /// Reports why message 1 cannot be answered, once however often it comes.
     fn report_refusal(
         &mut self,
-        (first, contents): (&FirstMessage<'_>, &[u8]),
+        first: &FirstMessage<'_>,
         initiator: Initiator,
         path: Path,
         error: PhaseOneError,
     ) {
-        let message = Fingerprint::of(contents);
-        if initiator == Initiator::Unknown || self.refused.contains(&message) {
+        let known = self.refused.contains(&first.fingerprint);
+        if initiator == Initiator::Unknown || known {
             return;
         }
         if REMEMBERED_REFUSALS <= self.refused.len() {
             self.refused.pop_front();
         }
-        self.refused.push_back(message);
+        self.refused.push_back(first.fingerprint);
         self.report_stranger(first.identity.clone(), path, error);
     }
 

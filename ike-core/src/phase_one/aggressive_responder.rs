@@ -44,10 +44,14 @@ pub(crate) struct FirstMessage<'a> {
     ni_b: &'a [u8],
     idii_b: &'a [u8],
     pub(crate) identity: Identity,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 impl<'a> FirstMessage<'a> {
-    pub(crate) fn decode(message: &Message<'a>) -> Result<Self, DatagramError> {
+    pub(crate) fn decode(
+        message: &Message<'a>,
+        fingerprint: Fingerprint,
+    ) -> Result<Self, DatagramError> {
         let cookie = message.header().cookies().initiator();
         if cookie.is_zero() {
             return Err(DecodeError::BadValue {
@@ -74,6 +78,7 @@ impl<'a> FirstMessage<'a> {
             ni_b,
             idii_b,
             identity: Identity::decode(idii_b)?,
+            fingerprint,
         })
     }
 
@@ -215,11 +220,7 @@ fn push_vendor_ids(payloads: &mut PayloadChain, theirs: Capabilities) {
 
 impl AwaitingHashI {
     /// Answers message 1. Returns what to keep and message 2, without framing. `None` if the provider lacks the hash.
-    pub(crate) fn begin(
-        first: &FirstMessage<'_>,
-        octets: &[u8],
-        answer: Answer<'_>,
-    ) -> Option<(Self, Vec<u8>)> {
+    pub(crate) fn begin(first: &FirstMessage<'_>, answer: Answer<'_>) -> Option<(Self, Vec<u8>)> {
         let Answer {
             endpoint,
             config,
@@ -281,7 +282,7 @@ impl AwaitingHashI {
             identity: first.counted_as(initiator, &config),
             began: now,
             initiator,
-            first: Fingerprint::of(octets),
+            first: first.fingerprint,
             second: Bytes::new(),
             repeats: 0,
             slot,

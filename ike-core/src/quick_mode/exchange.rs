@@ -94,14 +94,16 @@ impl Peer {
             .map(|exchange| &mut exchange.state)
         {
             Some(State::AwaitingHash2(_)) => {
-                self.receive_message_2(context, (position, exchange), message, octets, path)
+                let received = (message, fingerprint);
+                self.receive_message_2(context, (position, exchange), received, path)
             }
             Some(State::AwaitingHash3(awaiting)) if awaiting.is_repetition(fingerprint) => {
                 let again = awaiting.repeat(fingerprint);
                 self.repeat(context, (position, path), again)
             }
             Some(State::AwaitingHash3(_)) => {
-                self.receive_message_3(context, (position, exchange), message, octets, path)
+                let received = (message, fingerprint);
+                self.receive_message_3(context, (position, exchange), received, path)
             }
             Some(State::Finished(finished)) => {
                 // A lost message 3 shows as a repeated message 2; anything else is a fourth message, as some send it.
@@ -248,8 +250,7 @@ impl Peer {
         &mut self,
         context: &mut Context<'_>,
         (position, exchange): (usize, usize),
-        message: &Message<'_>,
-        octets: &[u8],
+        (message, fingerprint): (&Message<'_>, Fingerprint),
         path: Path,
     ) -> Result<(), DatagramError> {
         let verified = {
@@ -261,7 +262,7 @@ impl Peer {
             let Some(State::AwaitingHash2(awaiting)) = state else {
                 return Err(DatagramError::Unexpected);
             };
-            awaiting.verify(isakmp, message, octets)
+            awaiting.verify(isakmp, message, fingerprint)
         };
         let verified = match verified {
             Ok(verified) => verified,
@@ -322,8 +323,7 @@ impl Peer {
         &mut self,
         context: &mut Context<'_>,
         (position, exchange): (usize, usize),
-        message: &Message<'_>,
-        octets: &[u8],
+        (message, fingerprint): (&Message<'_>, Fingerprint),
         path: Path,
     ) -> Result<(), DatagramError> {
         let spi = {
@@ -347,9 +347,8 @@ impl Peer {
         if let State::AwaitingHash3(awaiting) = state {
             self.measure(awaiting.retransmit.round_trip(context.now));
         }
-        let repeated = Fingerprint::of(octets);
         let finished = Finished {
-            repeated,
+            repeated: fingerprint,
             answer: None,
             repeats: 0,
             since: context.now,

@@ -142,7 +142,7 @@ impl AwaitingHash2 {
         &self,
         isakmp: &IsakmpSa,
         message: &Message<'_>,
-        octets: &[u8],
+        fingerprint: Fingerprint,
     ) -> Result<Verified, Rejection> {
         let id = message.header().message_id();
         let opened = isakmp.open(message, &self.iv)?;
@@ -154,7 +154,7 @@ impl AwaitingHash2 {
             sa,
             nr_b,
             iv: opened.next_iv,
-            fingerprint: Fingerprint::of(octets),
+            fingerprint,
         })
     }
 
