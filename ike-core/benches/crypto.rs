@@ -7,6 +7,8 @@
 
 use core::hint::black_box;
 
+#[cfg(feature = "ring")]
+use criterion::BatchSize;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ike_core::crypto::{
     CryptoProvider, ExchangeInputs, Iv, KeymatInputs, MessageCipher, SharedSecret, Skeyid,
@@ -39,6 +41,39 @@ fn groups(c: &mut Criterion) {
     }
     benches.finish();
 }
+
+/// The same by ring, each of whose values agrees once, beside the implementations that they replace.
+#[cfg(feature = "ring")]
+fn ring_groups(c: &mut Criterion) {
+    use ike_core::crypto::ring;
+    let random = &*provider().secure_random;
+    let mut benches = c.benchmark_group("ring");
+    benches.sample_size(20);
+    for (name, group) in [
+        ("ECP_256", ring::ECP_256),
+        ("ECP_384", ring::ECP_384),
+        ("CURVE25519", ring::CURVE25519),
+        ("instead of ECP_256", rustcrypto::ECP_256),
+        ("instead of ECP_384", rustcrypto::ECP_384),
+        ("instead of CURVE25519", rustcrypto::CURVE25519),
+    ] {
+        let peer = group.generate(random);
+        benches.bench_function(format!("{name}/generate"), |b| {
+            b.iter(|| group.generate(random));
+        });
+        benches.bench_function(format!("{name}/agree"), |b| {
+            b.iter_batched(
+                || group.generate(random),
+                |ours| ours.agree(black_box(peer.public())),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    benches.finish();
+}
+
+#[cfg(not(feature = "ring"))]
+fn ring_groups(_: &mut Criterion) {}
 
 /// All prf work of phase 1 on one side, which is all that a stranger's first message costs.
 fn key_derivation(c: &mut Criterion) {
@@ -96,5 +131,5 @@ fn messages(c: &mut Criterion) {
     benches.finish();
 }
 
-criterion_group!(benches, groups, key_derivation, messages);
+criterion_group!(benches, groups, ring_groups, key_derivation, messages);
 criterion_main!(benches);
