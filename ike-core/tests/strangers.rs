@@ -521,6 +521,33 @@ fn with_a_decoy_nobody_can_tell_which_identities_are_known() {
 }
 
 #[test]
+fn beyond_the_limit_the_oldest_goes_where_no_name_has_several() {
+    let _turn = alone();
+    let names = ["a", "b", "c", "d", "e"];
+    let config = EndpointConfig::builder(provider()).half_open_limit(4);
+    let mut hub = Endpoint::new(config.build().unwrap(), origin());
+    let table = names.map(|name| Arc::new(self::config("hub", name, KEY)));
+    hub.set_credentials(table.into_iter().collect());
+    let messages = names.map(first_message);
+    let mut deliver = |number: usize| {
+        let datagram = Datagram {
+            source: anywhere(u32::try_from(number).unwrap()),
+            destination: HUB.parse().unwrap(),
+            contents: &messages[number],
+        };
+        hub.handle_datagram(origin(), datagram)
+    };
+    for number in 0..names.len() {
+        assert_eq!(deliver(number), Ok(()));
+    }
+    for number in 1..names.len() {
+        assert_eq!(deliver(number), Err(DatagramError::Duplicate), "remembered");
+    }
+    assert_eq!(deliver(0), Ok(()), "begun anew");
+    assert_eq!(deliver(1), Ok(()), "the oldest in its turn");
+}
+
+#[test]
 fn who_has_the_key_of_a_decoy_does_not_connect_by_it() {
     let _turn = alone();
     let mut world = World::new(false);

@@ -284,7 +284,7 @@ remote = "10.61.1.0/24"
         let accepted = HubSettings::parse(Path::new("hub.toml"), &text).unwrap();
         let settings = accepted.settings;
         let now = crate::clock::now();
-        let config = hub(&settings, core::iter::empty(), None, None).unwrap();
+        let config = hub(&settings, core::iter::empty(), None, None, false).unwrap();
         let mut hub = Hub::new(
             config,
             Vec::new(),

@@ -1,11 +1,12 @@
 //! Hash functions and the keyed prf made of them.
 
+use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Deref;
 
 use zeroize::Zeroize as _;
 
-use crate::secret::constant_time_eq;
+use crate::secret::{SecretBytes, constant_time_eq};
 use crate::wire::numbers::HashAlgorithm;
 
 /// A hash function and its HMAC, which is IKE's prf (RFC 2409 section 4: no other prf was ever
@@ -22,6 +23,33 @@ pub trait Hash: Send + Sync + fmt::Debug {
 
     /// The HMAC of the parts one after the other, RFC 2104, under a key of any length.
     fn prf(&self, key: &[u8], parts: &[&[u8]]) -> Digest;
+
+    /// The prf with its key taken in once, for several values: HMAC has to hash two blocks for a key. What it holds is
+    /// as secret as the key. The default calls [`prf`](Self::prf) with the key each time.
+    fn keyed(&'static self, key: &[u8]) -> Arc<dyn KeyedPrf> {
+        Arc::new(KeyedEachTime {
+            hash: self,
+            key: key.into(),
+        })
+    }
+}
+
+/// The prf under one key, see [`Hash::keyed`].
+pub trait KeyedPrf: Send + Sync + fmt::Debug {
+    /// The HMAC of the parts one after the other.
+    fn prf(&self, parts: &[&[u8]]) -> Digest;
+}
+
+#[derive(Debug)]
+struct KeyedEachTime<H: ?Sized + 'static> {
+    hash: &'static H,
+    key: SecretBytes,
+}
+
+impl<H: Hash + ?Sized> KeyedPrf for KeyedEachTime<H> {
+    fn prf(&self, parts: &[&[u8]]) -> Digest {
+        self.hash.prf(self.key.as_slice(), parts)
+    }
 }
 
 /// Result of a hash or a prf. Since prf results are keys, it is wiped when dropped, compared in
@@ -121,6 +149,29 @@ mod tests {
         assert!(!digest.verify(&[1, 2, 3, 4, 0]));
         assert!(!digest.verify(&[1, 2, 3, 5]));
         assert!(!digest.verify(&[]));
+    }
+
+    #[cfg(feature = "rustcrypto")]
+    #[test]
+    fn a_key_taken_in_once_gives_what_it_gives_each_time() {
+        let messages: [&[&[u8]]; 3] = [&[], &[b"one"], &[b"one", &[7; 200], b"other"]];
+        for hash in crate::crypto::rustcrypto::provider().hashes {
+            for len in [0, 20, 64, 65, 128, 129] {
+                let key = vec![0xab; len];
+                let once = hash.keyed(&key);
+                let each_time = KeyedEachTime {
+                    hash,
+                    key: SecretBytes::from(&key[..]),
+                };
+                for parts in messages.iter().chain(&messages) {
+                    let expected = hash.prf(&key, parts);
+                    assert_eq!(once.prf(parts), expected, "{hash:?}, key of {len}");
+                    assert_eq!(each_time.prf(parts), expected, "{hash:?}, key of {len}");
+                }
+                let debug = format!("{once:?} {each_time:?}");
+                assert!(!debug.contains("171") && !debug.contains("ab"), "{debug}");
+            }
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl SessionKeys {
         let spi = inputs.spi.octets();
         let next = |previous: &[u8]| {
             let parts = [previous, g_xy, &protocol, &spi, inputs.ni_b, inputs.nr_b];
-            self.hash().prf(self.skeyid_d(), &parts)
+            self.prf_d(&parts)
         };
         let mut keymat = Vec::with_capacity(len + Digest::MAX_LEN);
         let mut block = next(&[]);

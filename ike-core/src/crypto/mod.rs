@@ -21,7 +21,7 @@ pub mod rustcrypto;
 mod skeyid;
 
 pub use cipher::{BlockCipher, CipherError, KeyLengths, MessageCipher};
-pub use digest::{Digest, Hash};
+pub use digest::{Digest, Hash, KeyedPrf};
 pub use group::{BadPublicValue, Group, PrivateValue, SharedSecret};
 pub use iv::Iv;
 pub use keymat::KeymatInputs;

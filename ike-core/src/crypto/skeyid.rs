@@ -1,6 +1,9 @@
 //! Keys and hashes of an ISAKMP SA, RFC 2409 section 5 and appendix B.
 
-use super::{Digest, Hash, SharedSecret};
+use alloc::sync::Arc;
+use core::fmt;
+
+use super::{Digest, Hash, KeyedPrf, SharedSecret};
 use crate::cookie::CookiePair;
 use crate::message_id::MessageId;
 use crate::secret::SecretBytes;
@@ -13,7 +16,27 @@ use crate::secret::SecretBytes;
 pub struct Skeyid {
     hash: &'static dyn Hash,
     /// In a place of its own: what holds it is moved, and a move leaves a copy behind.
-    skeyid: Box<Digest>,
+    skeyid: Box<Key>,
+}
+
+/// A key of the prf, taken in for all that is made with it.
+#[derive(Clone)]
+struct Key {
+    octets: Digest,
+    prf: Arc<dyn KeyedPrf>,
+}
+
+impl Key {
+    fn new(hash: &'static dyn Hash, octets: Digest) -> Self {
+        let prf = hash.keyed(&octets);
+        Self { octets, prf }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.octets.fmt(f)
+    }
 }
 
 /// What HASH_I and HASH_R cover, RFC 2409 section 5, as it was sent and received: the bodies of
@@ -48,43 +71,37 @@ impl Skeyid {
     ) -> Self {
         Self {
             hash,
-            skeyid: Box::new(hash.prf(pre_shared_key, &[ni_b, nr_b])),
+            skeyid: Box::new(Key::new(hash, hash.prf(pre_shared_key, &[ni_b, nr_b]))),
         }
     }
 
     /// `HASH_I = prf(SKEYID, g^xi | g^xr | CKY-I | CKY-R | SAi_b | IDii_b)`.
     pub fn hash_i(&self, inputs: &ExchangeInputs<'_>) -> Digest {
-        self.hash.prf(
-            &self.skeyid,
-            &[
-                inputs.g_xi,
-                inputs.g_xr,
-                &inputs.cookies.initiator().octets(),
-                &inputs.cookies.responder().octets(),
-                inputs.sai_b,
-                inputs.idii_b,
-            ],
-        )
+        self.prf(&[
+            inputs.g_xi,
+            inputs.g_xr,
+            &inputs.cookies.initiator().octets(),
+            &inputs.cookies.responder().octets(),
+            inputs.sai_b,
+            inputs.idii_b,
+        ])
     }
 
     /// `HASH_R = prf(SKEYID, g^xr | g^xi | CKY-R | CKY-I | SAi_b | IDir_b)`.
     pub fn hash_r(&self, inputs: &ExchangeInputs<'_>) -> Digest {
-        self.hash.prf(
-            &self.skeyid,
-            &[
-                inputs.g_xr,
-                inputs.g_xi,
-                &inputs.cookies.responder().octets(),
-                &inputs.cookies.initiator().octets(),
-                inputs.sai_b,
-                inputs.idir_b,
-            ],
-        )
+        self.prf(&[
+            inputs.g_xr,
+            inputs.g_xi,
+            &inputs.cookies.responder().octets(),
+            &inputs.cookies.initiator().octets(),
+            inputs.sai_b,
+            inputs.idir_b,
+        ])
     }
 
     /// `prf(SKEYID, ..)`.
     pub(crate) fn prf(&self, parts: &[&[u8]]) -> Digest {
-        self.hash.prf(&self.skeyid, parts)
+        self.skeyid.prf.prf(parts)
     }
 
     /// Derives SKEYID_d, SKEYID_a and SKEYID_e, RFC 2409 section 5.
@@ -97,8 +114,8 @@ impl Skeyid {
         SessionKeys {
             hash: self.hash,
             derived: Box::new(Derived {
-                skeyid_d,
-                skeyid_a,
+                skeyid_d: Key::new(self.hash, skeyid_d),
+                skeyid_a: Key::new(self.hash, skeyid_a),
                 skeyid_e,
             }),
         }
@@ -106,7 +123,7 @@ impl Skeyid {
 
     /// SKEYID itself.
     pub const fn as_digest(&self) -> &Digest {
-        &self.skeyid
+        &self.skeyid.octets
     }
 }
 
@@ -120,8 +137,8 @@ pub struct SessionKeys {
 
 #[derive(Clone, Debug)]
 struct Derived {
-    skeyid_d: Digest,
-    skeyid_a: Digest,
+    skeyid_d: Key,
+    skeyid_a: Key,
     skeyid_e: Digest,
 }
 
@@ -133,12 +150,12 @@ impl SessionKeys {
 
     /// SKEYID_d, from which the keys of IPsec SAs are derived.
     pub const fn skeyid_d(&self) -> &Digest {
-        &self.derived.skeyid_d
+        &self.derived.skeyid_d.octets
     }
 
     /// SKEYID_a, which authenticates messages.
     pub const fn skeyid_a(&self) -> &Digest {
-        &self.derived.skeyid_a
+        &self.derived.skeyid_a.octets
     }
 
     /// SKEYID_e, from which the key for messages is derived.
@@ -169,24 +186,26 @@ impl SessionKeys {
     /// after the Hash, as sent, without padding
     /// ([`Payloads::octets_after_first`](crate::wire::Payloads::octets_after_first)).
     pub fn hash_1(&self, message_id: MessageId, payloads_after_hash: &[u8]) -> Digest {
-        self.hash.prf(
-            self.skeyid_a(),
-            &[&message_id.octets(), payloads_after_hash],
-        )
+        self.prf_a(&[&message_id.octets(), payloads_after_hash])
     }
 
     /// `HASH(2) = prf(SKEYID_a, M-ID | Ni_b | SA | Nr [| KE] [| IDci | IDcr])`.
     pub fn hash_2(&self, message_id: MessageId, ni_b: &[u8], payloads_after_hash: &[u8]) -> Digest {
-        self.hash.prf(
-            self.skeyid_a(),
-            &[&message_id.octets(), ni_b, payloads_after_hash],
-        )
+        self.prf_a(&[&message_id.octets(), ni_b, payloads_after_hash])
     }
 
     /// `HASH(3) = prf(SKEYID_a, 0 | M-ID | Ni_b | Nr_b)`.
     pub fn hash_3(&self, message_id: MessageId, ni_b: &[u8], nr_b: &[u8]) -> Digest {
-        self.hash
-            .prf(self.skeyid_a(), &[&[0], &message_id.octets(), ni_b, nr_b])
+        self.prf_a(&[&[0], &message_id.octets(), ni_b, nr_b])
+    }
+
+    fn prf_a(&self, parts: &[&[u8]]) -> Digest {
+        self.derived.skeyid_a.prf.prf(parts)
+    }
+
+    /// `prf(SKEYID_d, ..)`.
+    pub(super) fn prf_d(&self, parts: &[&[u8]]) -> Digest {
+        self.derived.skeyid_d.prf.prf(parts)
     }
 }
 
@@ -204,8 +223,8 @@ mod tests {
         SessionKeys {
             hash,
             derived: Box::new(Derived {
-                skeyid_d: zero.clone(),
-                skeyid_a: zero,
+                skeyid_d: Key::new(hash, zero.clone()),
+                skeyid_a: Key::new(hash, zero),
                 skeyid_e,
             }),
         }

@@ -1,5 +1,6 @@
 //! Hash functions and HMAC.
 
+use alloc::sync::Arc;
 use core::fmt;
 use core::marker::PhantomData;
 
@@ -7,7 +8,7 @@ use hmac::digest::common::Key;
 use hmac::{EagerHash, Hmac, KeyInit as _, Mac as _};
 use zeroize::Zeroize as _;
 
-use crate::crypto::{Digest, Hash};
+use crate::crypto::{Digest, Hash, KeyedPrf};
 use crate::wire::numbers::HashAlgorithm;
 
 /// A hash function of the RustCrypto family.
@@ -46,7 +47,11 @@ impl RustCryptoHash<sha2::Sha512> {
     pub(super) const SHA2_512: Self = Self::new(HashAlgorithm::SHA2_512);
 }
 
-impl<H: EagerHash + hmac::digest::Digest> Hash for RustCryptoHash<H> {
+impl<H> Hash for RustCryptoHash<H>
+where
+    H: EagerHash + hmac::digest::Digest + 'static,
+    Hmac<H>: Send + Sync,
+{
     fn algorithm(&self) -> HashAlgorithm {
         self.algorithm
     }
@@ -67,6 +72,20 @@ impl<H: EagerHash + hmac::digest::Digest> Hash for RustCryptoHash<H> {
     }
 
     fn prf(&self, key: &[u8], parts: &[&[u8]]) -> Digest {
+        finish(self.mac(key), parts)
+    }
+
+    fn keyed(&'static self, key: &[u8]) -> Arc<dyn KeyedPrf> {
+        Arc::new(KeyedHmac(self.mac(key)))
+    }
+}
+
+impl<H> RustCryptoHash<H>
+where
+    Self: Hash,
+    H: EagerHash,
+{
+    fn mac(&self, key: &[u8]) -> Hmac<H> {
         let mut block = Key::<Hmac<H>>::default();
         // RFC 2104: a key longer than a block is hashed first, and a shorter one is padded with
         // zeros.
@@ -77,16 +96,39 @@ impl<H: EagerHash + hmac::digest::Digest> Hash for RustCryptoHash<H> {
             let octets = block.iter_mut().zip(hashed.iter());
             octets.for_each(|(to, from)| *to = *from);
         }
-        let mut mac = Hmac::<H>::new(&block);
+        let mac = Hmac::<H>::new(&block);
         block.zeroize();
-        for part in parts {
-            hmac::Mac::update(&mut mac, part);
-        }
-        let mut octets = mac.finalize().into_bytes();
-        let digest = Digest::copy_of(&octets);
-        octets.zeroize();
-        digest
+        mac
     }
+}
+
+/// HMAC that has taken its key in.
+struct KeyedHmac<H: EagerHash>(Hmac<H>);
+
+impl<H> KeyedPrf for KeyedHmac<H>
+where
+    H: EagerHash,
+    Hmac<H>: Send + Sync,
+{
+    fn prf(&self, parts: &[&[u8]]) -> Digest {
+        finish(self.0.clone(), parts)
+    }
+}
+
+impl<H: EagerHash> fmt::Debug for KeyedHmac<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyedHmac")
+    }
+}
+
+fn finish<H: EagerHash>(mut mac: Hmac<H>, parts: &[&[u8]]) -> Digest {
+    for part in parts {
+        hmac::Mac::update(&mut mac, part);
+    }
+    let mut octets = mac.finalize().into_bytes();
+    let digest = Digest::copy_of(&octets);
+    octets.zeroize();
+    digest
 }
 
 impl<H> fmt::Debug for RustCryptoHash<H> {
