@@ -55,22 +55,22 @@ impl Work {
     /// Processor time, on a machine that takes 760 us for an exponentiation.
     ///
     /// `cargo bench -p fleet --bench hub_inputs` measures each kind on a hub with 10,000 branches and scales it to that
-    /// machine. These are the higher of two runs on a machine that was busy with other work, rounded up to whole microseconds;
+    /// machine. These are the higher of two runs on a machine that did nothing else, rounded up to whole microseconds;
     /// the kernel's part is half of what one datagram in and one out take on loopback. `Informational` is an estimate from
     /// above: few of them come.
     #[must_use]
     pub const fn time(self) -> Duration {
         Duration::from_nanos(match self {
-            Self::First => 22_000,
-            Self::Third => 17_000,
-            Self::QuickMode => 10_000,
+            Self::First => 13_000,
+            Self::Third => 11_000,
+            Self::QuickMode => 9_000,
             Self::Informational => 10_000,
-            Self::Rejected => 2_000,
-            Self::Probe => 4_000,
-            Self::Data => 3_000,
+            Self::Rejected => 1_000,
+            Self::Probe => 3_000,
+            Self::Data => 2_000,
             Self::UnknownSpi => 1_000,
             Self::Timer => 4_000,
-            Self::Call => 2_000,
+            Self::Call => 1_000,
             Self::Packet => 1_000,
             Self::Kernel => 3_000,
             Self::Exponentiation => 760_000,
