@@ -1139,6 +1139,43 @@ fn a_hub_that_answers_with_other_selectors_is_refused() {
     );
 }
 
+/// What a refusal names besides the request is what the hub would take.
+#[test]
+fn a_refusal_that_repeats_the_request_offers_nothing() {
+    let asked = branch_pairs()[0];
+    for (idcr, acceptable) in [
+        (subnet(10, 61, 3), None),
+        (
+            subnet(10, 61, 4),
+            Some(pair("10.61.1.0/24", "10.61.4.0/24")),
+        ),
+    ] {
+        let odd = OddResponder {
+            vendor_ids: Vec::new(),
+            life: secs(3600),
+            transform_number: 1,
+        };
+        let mut world = World::new();
+        let session = odd.answer(&mut world);
+        let mut identities = PayloadChain::new();
+        identities.push(PayloadType::IDENTIFICATION, &subnet(10, 61, 1));
+        identities.push(PayloadType::IDENTIFICATION, &idcr);
+        let notify = NotifyType::INVALID_ID_INFORMATION;
+        let refusal = Notification::new(ProtocolId::ESP, notify, &[], identities.octets());
+        let mut payloads = PayloadChain::new();
+        payloads.push(PayloadType::NOTIFICATION, &refusal.encode());
+        let (message, _) = session.sealed_with_hash(ExchangeType::INFORMATIONAL, 0x77, payloads);
+        let (source, destination) = clear_message_to(&world, Side::Branch);
+        world
+            .deliver(Side::Branch, source, destination, &message)
+            .unwrap();
+        world.drain();
+        let expected = QuickModeError::SelectorRefused { asked, acceptable };
+        let failed = |event: &Event| matches!(event, Event::QuickModeFailed { error, .. } if *error == expected);
+        assert_eq!(world.count(Side::Branch, failed), 1, "{}", world.story());
+    }
+}
+
 #[test]
 fn drafts_of_nat_traversal_are_spoken_with_peers_that_know_nothing_newer() {
     for vendor_id in [
