@@ -200,7 +200,6 @@ fn syntax_remedy(message: &str) -> &'static str {
 /// Where a key that is unknown in one place belongs.
 fn home(name: &str) -> Option<Home> {
     Some(match name {
-<<<<<<< HEAD
         "identity"
         | "listen"
         | "ike_port"
@@ -219,13 +218,8 @@ fn home(name: &str) -> Option<Home> {
         | "roll"
         | "psk_lifetime"
         | "workers"
-        | "answer_unknown_identities" => Home::Top,
-=======
-        "identity" | "listen" | "ike_port" | "nat_port" | "encapsulation" | "ike" | "esp"
-        | "ike_lifetime" | "sa_lifetime" | "dpd_delay" | "control" | "metrics"
-        | "allow_weak_psk" | "key_log" | "include" | "roll" | "psk_lifetime" | "workers"
+        | "answer_unknown_identities"
         | "dataplane" => Home::Top,
->>>>>>> 6c3cacc (daemons: the kernel as data path (dataplane = "kernel" or "auto"))
         "addresses" | "mtu" | "offload" => Home::Table("`[tun]`"),
         "command" | "events" | "timeout" => Home::Table("`[hook]`"),
         "serve" => Home::Table("`[ntp]`"),
