@@ -638,7 +638,6 @@ impl Daemon {
                         self.drops,
                         self.timings.distributions(),
                         &self.hook_runs,
-                        self.kernel.is_some(),
                     )),
                 )
             });
@@ -753,7 +752,6 @@ fn take_snapshot(
     mut drops: IoDrops,
     distributions: &Distributions,
     hook_runs: &HookRuns,
-    by_kernel: bool,
 ) -> Snapshot {
     if let Some(workers) = machine.workers() {
         drops.add(workers.drops());
@@ -770,7 +768,7 @@ fn take_snapshot(
             role: role.role().name().to_owned(),
             identity: role.gateway().identity.to_string(),
             uptime_seconds: now.saturating_duration_since(began).as_secs_f64(),
-            data_path: if by_kernel { "kernel" } else { "user" }.to_owned(),
+            data_path: role.data_path().to_owned(),
             peers,
         },
         negotiations: snapshot::negotiations(&machine.stats()),

@@ -763,7 +763,7 @@ fn who_seals_and_opens_is_the_program_unless_told_otherwise() {
         assert!(!accepted.report.has_errors());
         accepted.settings.gateway.dataplane
     };
-    assert_eq!(dataplane(HUB), DataPlane::User);
+    assert_eq!(dataplane(&with_key(HUB)), DataPlane::User);
     let set = |word: &str| changed(HUB, "listen", &format!("dataplane = \"{word}\"\nlisten"));
     assert_eq!(dataplane(&set("kernel")), DataPlane::Kernel);
     assert_eq!(dataplane(&set("auto")), DataPlane::Auto);

@@ -88,6 +88,10 @@ impl BranchRole {
         &self.settings.gateway
     }
 
+    pub(super) fn is_external(&self) -> bool {
+        self.external
+    }
+
     pub(super) fn links(&self) -> &LinkWatch {
         &self.links
     }

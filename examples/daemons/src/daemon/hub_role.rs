@@ -31,6 +31,8 @@ pub(super) struct HubRole {
     links: LinkWatch,
     roll: Roll,
     shared_keys: BTreeMap<String, usize>,
+    /// Whether somebody else seals and opens.
+    external: bool,
 }
 
 /// Opens everything a hub needs.
@@ -69,6 +71,7 @@ pub(super) fn start(config: &Path, takeover: bool) -> Result<Daemon, RunError> {
     let gateway = settings.gateway.clone();
     let role = HubRole {
         shared_keys: shared_keys(&settings),
+        external: outside.kernel.is_some(),
         settings,
         links,
         roll,
@@ -125,6 +128,10 @@ fn machine(
 impl HubRole {
     pub(super) fn gateway(&self) -> &GatewaySettings {
         &self.settings.gateway
+    }
+
+    pub(super) fn is_external(&self) -> bool {
+        self.external
     }
 
     pub(super) fn links(&self) -> &LinkWatch {

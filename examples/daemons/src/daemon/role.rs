@@ -47,6 +47,15 @@ impl RoleState {
         }
     }
 
+    /// Who seals and opens, as `status` says it.
+    pub(super) fn data_path(&self) -> &'static str {
+        let by_kernel = match self {
+            Self::Branch(role) => role.is_external(),
+            Self::Hub(role) => role.is_external(),
+        };
+        if by_kernel { "kernel" } else { "user" }
+    }
+
     /// How many peers have the same pre-shared key, by identity, where it is more than one.
     pub(super) fn shared_keys(&self) -> &BTreeMap<String, usize> {
         static NONE: BTreeMap<String, usize> = BTreeMap::new();
