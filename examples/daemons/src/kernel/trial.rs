@@ -34,11 +34,11 @@ pub(crate) enum Unfit {
     },
     /// It lacks the cipher or the hash.
     #[error(
-        "this kernel cannot do {suite}: {refusal}; load its crypto modules ({modules}), or leave it out of `esp`"
+        "this kernel cannot do {suite}: {refusal}; it takes ESP (CONFIG_INET_ESP, module esp4) and the crypto of the suite ({crypto}), or leave that out of `esp`"
     )]
     NoSuite {
         suite: EspTransform,
-        modules: &'static str,
+        crypto: &'static str,
         refusal: Refusal,
     },
     /// Settings that the kernel's data path cannot serve.
@@ -112,14 +112,14 @@ fn judge(suite: EspTransform, host: IpAddr, refusal: Refusal) -> Unfit {
             refusal,
         }
     } else {
-        let modules = if suite.integrity.is_none() {
-            "aes, gcm, seqiv; CONFIG_CRYPTO_GCM"
+        let crypto = if suite.integrity.is_none() {
+            "CONFIG_CRYPTO_AES, CONFIG_CRYPTO_GCM, CONFIG_CRYPTO_SEQIV"
         } else {
-            "authenc, cbc, hmac and the cipher and hash themselves; CONFIG_CRYPTO_AUTHENC"
+            "CONFIG_CRYPTO_AUTHENC, CONFIG_CRYPTO_CBC, CONFIG_CRYPTO_HMAC, its cipher and its hash"
         };
         Unfit::NoSuite {
             suite,
-            modules,
+            crypto,
             refusal,
         }
     }
