@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use heap::{Finding, Heap, Secret, unwatched, watched};
-use ike_core::crypto::{Digest, Group, Hash, PrivateValue, rustcrypto};
+use ike_core::crypto::{Digest, Group, Hash, KeyedPrf, PrivateValue, rustcrypto};
 use ike_core::wire::numbers::{GroupNumber, HashAlgorithm};
 use ike_core::{
     CryptoProvider, Datagram, Endpoint, EndpointConfig, Event, Identity, PairIndex, PeerConfig,
@@ -124,6 +124,28 @@ impl Hash for WatchedHash {
     fn prf(&self, key: &[u8], parts: &[&[u8]]) -> Digest {
         let digest = self.0.prf(key, parts);
         learn_from_prf(key, parts, &digest);
+        digest
+    }
+
+    fn keyed(&'static self, key: &[u8]) -> Arc<dyn KeyedPrf> {
+        Arc::new(WatchedPrf {
+            real: self.0.keyed(key),
+            key: unwatched(|| key.to_vec()),
+        })
+    }
+}
+
+/// A key that was taken in, and itself beside it where the search does not look.
+#[derive(Debug)]
+struct WatchedPrf {
+    real: Arc<dyn KeyedPrf>,
+    key: Vec<u8>,
+}
+
+impl KeyedPrf for WatchedPrf {
+    fn prf(&self, parts: &[&[u8]]) -> Digest {
+        let digest = self.real.prf(parts);
+        learn_from_prf(&self.key, parts, &digest);
         digest
     }
 }

@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 
 use hmac::digest::common::Key;
 use hmac::{EagerHash, Hmac, KeyInit as _, Mac as _};
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, ZeroizeOnDrop};
 
 use crate::crypto::{Digest, Hash, KeyedPrf};
 use crate::wire::numbers::HashAlgorithm;
@@ -51,6 +51,8 @@ impl<H> Hash for RustCryptoHash<H>
 where
     H: EagerHash + hmac::digest::Digest + 'static,
     Hmac<H>: Send + Sync,
+    // What a keyed HMAC holds is as good as its key.
+    H::Core: ZeroizeOnDrop,
 {
     fn algorithm(&self) -> HashAlgorithm {
         self.algorithm
@@ -109,6 +111,8 @@ impl<H> KeyedPrf for KeyedHmac<H>
 where
     H: EagerHash,
     Hmac<H>: Send + Sync,
+    // What a keyed HMAC holds is as good as its key.
+    H::Core: ZeroizeOnDrop,
 {
     fn prf(&self, parts: &[&[u8]]) -> Digest {
         finish(self.0.clone(), parts)
