@@ -33,6 +33,10 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 const LIMIT_PER_THOUSAND: Duration = Duration::from_secs(60);
 /// Between two questions.
 const QUESTION_INTERVAL: Duration = Duration::from_millis(100);
+/// How much is received, and how many timers are handled, at a time. Each branch stands for a machine of its own, which would
+/// not send again because others have much to do: answers come first.
+const BATCHES: usize = 16;
+const TIMERS: usize = 32;
 
 const HUB: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const HUB_PRIVATE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 61, 3, 26));
@@ -45,12 +49,15 @@ pub struct Arguments {
     /// How many branches come at once.
     #[arg(long, default_value_t = 10_000)]
     branches: u32,
+    /// Ends after so many seconds even if branches are missing; without it, all have to come.
+    #[arg(long)]
+    seconds: Option<u64>,
 }
 
 /// `operate/control-under-load`.
 pub fn cases() -> Vec<Case> {
     vec![Case::new("operate/control-under-load".to_owned(), |site| {
-        measure(site, BRANCHES)
+        measure(site, BRANCHES, None)
     })]
 }
 
@@ -61,7 +68,8 @@ pub fn cases() -> Vec<Case> {
 /// When the branches do not all come, or the hub takes too long to answer.
 pub fn control(root: &Path, binaries: &Path, arguments: Arguments) -> Result<()> {
     let site = Site::new(root, 0, "control", binaries)?;
-    println!("{}", measure(&site, arguments.branches)?);
+    let enough = arguments.seconds.map(Duration::from_secs);
+    println!("{}", measure(&site, arguments.branches, enough)?);
     site.clear()
 }
 
@@ -78,7 +86,7 @@ fn limit(branches: u32) -> Duration {
     LIMIT_PER_THOUSAND * branches.div_ceil(1000)
 }
 
-fn measure(site: &Site, branches: u32) -> Result<String> {
+fn measure(site: &Site, branches: u32, enough: Option<Duration>) -> Result<String> {
     let namespace = Namespace::new(format!("{}-swarm", site.prefix()))?;
     let socket = site.socket(crate::lab::Role::Hub);
     let config = site.directory().join("hub.toml");
@@ -110,8 +118,9 @@ fn measure(site: &Site, branches: u32) -> Result<String> {
         &[],
         &site.directory().join("swarm.log"),
     )?;
-    let answers = ask_until_ended(&socket, &mut hub, &mut swarm, limit(branches))?;
+    let answers = ask_until_ended(&socket, &mut hub, &mut swarm, enough, limit(branches))?;
     let took = clock::since(began);
+    let came = swarm.has_ended()?.is_some();
     let longest = answers.iter().max().copied().unwrap_or_default();
     let median = {
         let mut sorted = answers.clone();
@@ -123,7 +132,8 @@ fn measure(site: &Site, branches: u32) -> Result<String> {
         "the control socket took {longest:?} for an answer while {branches} branches came"
     );
     Ok(format!(
-        "{branches} branches up in {:.0} s, {} answers, the longest after {:.0} ms, half of them within {:.0} ms",
+        "{branches} branches {} {:.0} s, {} answers, the longest after {:.0} ms, half of them within {:.0} ms",
+        if came { "up in" } else { "coming for" },
         took.as_secs_f64(),
         answers.len(),
         longest.as_secs_f64() * 1e3,
@@ -136,6 +146,7 @@ fn ask_until_ended(
     socket: &Path,
     hub: &mut Running,
     swarm: &mut Running,
+    enough: Option<Duration>,
     limit: Duration,
 ) -> Result<Vec<Duration>> {
     let (began, mut answers) = (clock::now(), Vec::new());
@@ -151,6 +162,9 @@ fn ask_until_ended(
         hub.alive()?;
         if let Some(status) = swarm.has_ended()? {
             ensure!(status.success(), "the branches: {}", swarm.log()?);
+            return Ok(answers);
+        }
+        if enough.is_some_and(|enough| clock::since(began) >= enough) {
             return Ok(answers);
         }
         ensure!(
@@ -254,12 +268,13 @@ impl Swarm {
             self.wait()?;
             let now = clock::now();
             let sockets = self.sockets.fds().len();
-            for index in 0..sockets {
+            for index in (0..sockets).cycle().take(BATCHES * sockets) {
                 self.receive(now, index, &mut buffers);
             }
-            while let Some(&(at, index)) = self.due.first()
-                && at <= now
-            {
+            for _ in 0..TIMERS {
+                let Some(&(_, index)) = self.due.first().filter(|(at, _)| *at <= now) else {
+                    break;
+                };
                 if let Some((branch, _)) = self.branches.get_mut(index) {
                     branch.handle_timeout(now);
                 }
