@@ -3,6 +3,7 @@
 mod branch_role;
 mod hub_role;
 mod key_store;
+mod outward;
 mod reload;
 mod role;
 pub(crate) mod workers;
@@ -17,10 +18,11 @@ use ike_core::Encapsulation;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use thiserror::Error;
 use tokio::sync::oneshot;
-use tracing::{debug, info, trace, warn};
-use trigger::{Encapsulated, Event, MAX_OVERHEAD, PairState, Received};
+use tracing::{debug, info, warn};
+use trigger::{Event, MAX_OVERHEAD, PairState, Received};
 
 use self::key_store::KeyStore;
+use self::outward::{Outward, send};
 use self::reload::Reloader;
 use self::role::RoleState;
 pub use crate::assemble::AssembleError;
@@ -28,8 +30,7 @@ use crate::command::show;
 use crate::handover::Handover;
 use crate::hook::{self, HookRuns};
 use crate::io::{
-    EspBy, OuterSockets, Outgoing, ReceiveBuffers, Routes, SystemError, Train, Tun, TunBuffer,
-    is_transient, would_block,
+    EspBy, OuterSockets, ReceiveBuffers, Routes, SystemError, Train, Tun, TunBuffer, would_block,
 };
 use crate::kernel::{self, KernelPlane, Reasons};
 use crate::key_log::WiresharkKeyLog;
@@ -668,82 +669,6 @@ impl Daemon {
     }
 }
 
-/// The way from the TUN to the outer sockets.
-struct Outward<'d> {
-    now: Instant,
-    machine: &'d mut Machine,
-    train: &'d mut Train,
-    outer: &'d OuterSockets,
-    drops: &'d mut IoDrops,
-}
-
-impl Outward<'_> {
-    /// Puts packets into the train; it leaves when it is full, or does not take them.
-    fn take(&mut self, outgoing: &Outgoing<'_>, packet: &mut [u8], sealed: &mut [u8]) {
-        if let Machine::Hubs(workers) = self.machine {
-            return workers.take_packets(outgoing);
-        }
-        let Some(outlet) = self.machine.outlet(outgoing.octets()) else {
-            return self.take_singly(outgoing, packet, sealed);
-        };
-        for index in 0..outgoing.count() {
-            let len = outgoing.packet_len(index);
-            if !self.train.takes(&outlet, len) {
-                self.depart();
-            }
-            let taken = self
-                .train
-                .append(outlet, len, |place| outgoing.write(index, place));
-            if taken.is_none() {
-                self.drops.tun_receive += 1;
-            }
-        }
-    }
-
-    /// Packets whose pair has no SA, or that have no pair.
-    fn take_singly(&mut self, outgoing: &Outgoing<'_>, packet: &mut [u8], sealed: &mut [u8]) {
-        self.depart();
-        for index in 0..outgoing.count() {
-            let Some(packet) = packet.get_mut(..outgoing.packet_len(index)) else {
-                continue;
-            };
-            if outgoing.write(index, packet).is_none() {
-                self.drops.tun_receive += 1;
-                continue;
-            }
-            match self.machine.encapsulate(self.now, packet, sealed) {
-                Ok(Encapsulated::Sealed { path, len, .. }) => {
-                    if let Some(sealed) = sealed.get(..len) {
-                        send(self.outer, self.drops, &path, sealed);
-                    }
-                }
-                Ok(outcome) => trace!(?outcome, "took a packet"),
-                Err(error) => trace!(%error, "dropped a packet"),
-            }
-        }
-    }
-
-    /// Seals and sends what is in the train.
-    fn depart(&mut self) {
-        if self.train.is_empty() {
-            return;
-        }
-        if let Some((outlet, mut slots)) = self.train.slots() {
-            match self.machine.seal_batch(self.now, &outlet, &mut slots) {
-                Ok(()) => {
-                    let (lost, reason) = self.outer.send_train(&outlet.path, self.train);
-                    self.drops.outer_send += lost;
-                    if let Some(error) = reason {
-                        log_lost(&outlet.path, &error);
-                    }
-                }
-                Err(error) => trace!(%error, "dropped packets"),
-            }
-        }
-        self.train.clear();
-    }
-}
-
 fn take_snapshot(
     now: Instant,
     began: Instant,
@@ -775,21 +700,6 @@ fn take_snapshot(
         drops: snapshot::drops(&machine.stats(), &machine.ike_stats(), drops),
         distributions: distributions.clone(),
         hook_runs: hook_runs.counts(),
-    }
-}
-
-fn send(outer: &OuterSockets, drops: &mut IoDrops, path: &trigger::Path, contents: &[u8]) {
-    if let Err(error) = outer.send(path, contents) {
-        drops.outer_send += 1;
-        log_lost(path, &error);
-    }
-}
-
-fn log_lost(path: &trigger::Path, error: &io::Error) {
-    if is_transient(error) {
-        trace!(%error, "lost a datagram");
-    } else {
-        debug!(%error, ?path, "cannot send");
     }
 }
 

@@ -49,6 +49,9 @@ impl DataPath {
     }
 
     pub(super) fn hand_paths(&mut self, id: PairId) {
+        if self.external.is_none() {
+            return;
+        }
         let sas = self.pairs.get_mut(id.0).into_iter().flat_map(Pair::sas_mut);
         let moved: Vec<_> = sas.map(|sa| (sa.inbound_spi, sa.path)).collect();
         for (spi, path) in moved {
