@@ -4,8 +4,8 @@
 //! value that does not survive encoding, output without bound, a timer that stands still. The targets in
 //! `fuzz_targets/` only call them, and `tests/replay.rs` runs them over the corpus on a stable toolchain.
 //!
-//! `cargo fuzz run --features libfuzzer ike_message` explores one with a nightly toolchain; `cargo run -p fuzz
-//! --example seeds` writes the seeds into the corpus.
+//! `CARGO_PROFILE_RELEASE_LTO=off cargo +nightly fuzz run --features libfuzzer ike_message` explores one (coverage cannot be counted in
+//! what is optimised across crates); `cargo run -p fuzz --example seeds` writes the seeds into the corpus.
 
 mod esp;
 mod ike_machine;

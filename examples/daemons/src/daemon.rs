@@ -6,16 +6,15 @@ mod key_store;
 mod outward;
 mod reload;
 mod role;
+mod watch;
 pub(crate) mod workers;
 
 use std::io;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use ike_core::Encapsulation;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
@@ -25,6 +24,7 @@ use self::key_store::KeyStore;
 use self::outward::{Outward, send};
 use self::reload::Reloader;
 use self::role::RoleState;
+use self::watch::{Source, Watch};
 pub use crate::assemble::AssembleError;
 use crate::command::show;
 use crate::handover::Handover;
@@ -93,6 +93,7 @@ struct Daemon {
     hook_runs: HookRuns,
     supervisor: Supervisor,
     signals: Signals,
+    watch: Watch,
     reloader: Reloader,
     keys: KeyStore,
     buffers: ReceiveBuffers,
@@ -109,19 +110,6 @@ struct Daemon {
     ends: Option<Instant>,
     /// Whether a successor has everything.
     departed: bool,
-}
-
-/// What may be read now.
-#[derive(Debug, Default)]
-struct Ready {
-    /// By the index of the socket.
-    outer: Vec<bool>,
-    tun: bool,
-    service: bool,
-    signals: bool,
-    links: bool,
-    kernel: bool,
-    workers: bool,
 }
 
 /// What both roles open before they become different.
@@ -241,6 +229,7 @@ impl Daemon {
             hook_runs,
             supervisor: Supervisor::default(),
             signals,
+            watch: Watch::new().map_err(unwatched)?,
             buffers: ReceiveBuffers::default(),
             from_tun: TunBuffer::default(),
             train: Train::default(),
@@ -264,7 +253,26 @@ impl Daemon {
             Some(kernel) => kernel.begin(&daemon.machine)?,
             None => kernel::sweep(daemon.role.role()),
         }
+        daemon.watch().map_err(unwatched)?;
         Ok(daemon)
+    }
+
+    /// Has the kernel look at everything that may have something to read.
+    fn watch(&mut self) -> io::Result<()> {
+        for (index, socket) in self.outer.fds().enumerate() {
+            self.watch.add(Source::Outer(index), socket)?;
+        }
+        self.watch.add(Source::Tun, &self.tun)?;
+        self.watch.add(Source::Service, &self.service)?;
+        self.watch.add(Source::Signals, &self.signals)?;
+        self.watch.add(Source::Links, self.role.links())?;
+        if let Some(kernel) = &self.kernel {
+            self.watch.add(Source::Kernel, kernel)?;
+        }
+        if let Some(workers) = self.machine.workers() {
+            self.watch.add(Source::Workers, workers)?;
+        }
+        Ok(())
     }
 
     /// What a successor needs to go on from here.
@@ -306,10 +314,9 @@ impl Daemon {
         self.role.begin(began, &mut self.machine);
         self.drain();
         self.supervisor = Supervisor::ready(began);
+        let mut ready = Vec::new();
         loop {
-            let ready = self.wait().map_err(|error| {
-                SystemError::new("wait for packets", error, "check the system's limits")
-            })?;
+            self.wait(&mut ready).map_err(unwatched)?;
             let now = clock::now();
             self.turn(now, &ready)?;
             if self.departed {
@@ -326,8 +333,7 @@ impl Daemon {
     }
 
     /// Sleeps until there is something to do.
-    fn wait(&self) -> io::Result<Ready> {
-        let now = clock::now();
+    fn wait(&mut self, ready: &mut Vec<Source>) -> io::Result<()> {
         let due = [
             self.machine.poll_timeout(),
             self.ends,
@@ -338,87 +344,28 @@ impl Daemon {
         .into_iter()
         .flatten()
         .min();
-        let timeout = due.map(|due| due.saturating_duration_since(now));
-        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        let mut fds: Vec<_> = self
-            .outer
-            .fds()
-            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
-            .collect();
-        let sockets = fds.len();
-        fds.push(PollFd::new(&self.tun, PollFlags::IN));
-        fds.push(PollFd::new(&self.service, PollFlags::IN));
-        fds.push(PollFd::new(&self.signals, PollFlags::IN));
-        fds.push(PollFd::from_borrowed_fd(
-            self.role.links().as_fd(),
-            PollFlags::IN,
-        ));
-        if let Some(kernel) = &self.kernel {
-            fds.push(PollFd::new(kernel, PollFlags::IN));
-        }
-        if let Some(workers) = self.machine.workers() {
-            fds.push(PollFd::new(workers, PollFlags::IN));
-        }
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        let mut readable = fds.iter().map(|fd| !fd.revents().is_empty());
-        let outer = readable.by_ref().take(sockets).collect();
-        let mut next = || readable.next().unwrap_or(false);
-        Ok(Ready {
-            outer,
-            tun: next(),
-            service: next(),
-            signals: next(),
-            links: next(),
-            kernel: self.kernel.is_some() && next(),
-            workers: next(),
-        })
+        let timeout = due.map(|due| due.saturating_duration_since(clock::now()));
+        self.watch.wait(timeout, ready)
     }
 
     /// One batch of everything, then what time has made due: neither starves the other.
-    fn turn(&mut self, now: Instant, ready: &Ready) -> Result<(), SystemError> {
+    fn turn(&mut self, now: Instant, ready: &[Source]) -> Result<(), SystemError> {
         if self.wall_clock_told + WALL_CLOCK_INTERVAL <= now {
             self.wall_clock_told = now;
             self.machine.handle_wall_clock(now, clock::ntp());
         }
-        for index in ready
-            .outer
-            .iter()
-            .enumerate()
-            .filter_map(|(index, ready)| ready.then_some(index))
-        {
-            self.receive_outer(now, index);
+        for source in ready {
+            self.heed(now, *source)?;
         }
-        if ready.tun {
-            self.receive_tun(now)?;
-        }
-        if ready.signals {
-            self.heed_signals(now);
-        }
-        if ready.links || self.role.poll_timeout().is_some_and(|due| due <= now) {
-            self.role
-                .look_at_links(now, &mut self.machine, &mut self.routes);
+        if self.role.poll_timeout().is_some_and(|due| due <= now) {
+            self.look_at_links(now);
         }
         if let Some(kernel) = &mut self.kernel
-            && (ready.kernel || kernel.poll_timeout().is_some_and(|due| due <= now))
+            && kernel.poll_timeout().is_some_and(|due| due <= now)
         {
             kernel.heed(now, &mut self.machine);
         }
-        if ready.service {
-            self.answer(now);
-        }
-        if let Some(workers) = self.machine.workers() {
-            if ready.workers {
-                workers.heed();
-            }
-            if workers.has_failed() {
-                let error = io::Error::other("a worker has ended");
-                let remedy = "the log says why: report it, and do without `workers` until then";
-                return Err(SystemError::new("serve", error, remedy));
-            }
-        }
+        self.check_workers()?;
         let now = clock::now();
         if self.machine.poll_timeout().is_some_and(|due| due <= now) {
             self.machine.handle_timeout(now);
@@ -437,6 +384,47 @@ impl Daemon {
             format!("{up} of {all} pairs up")
         });
         Ok(())
+    }
+
+    /// Takes from what can be read.
+    fn heed(&mut self, now: Instant, source: Source) -> Result<(), SystemError> {
+        match source {
+            Source::Outer(index) => self.receive_outer(now, index),
+            Source::Tun => self.receive_tun(now)?,
+            Source::Signals => self.heed_signals(now),
+            Source::Links => self.look_at_links(now),
+            Source::Service => self.answer(now),
+            Source::Kernel => {
+                if let Some(kernel) = &mut self.kernel {
+                    kernel.heed(now, &mut self.machine);
+                }
+            }
+            Source::Workers => {
+                if let Some(workers) = self.machine.workers() {
+                    workers.heed();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at_links(&mut self, now: Instant) {
+        self.role
+            .look_at_links(now, &mut self.machine, &mut self.routes);
+    }
+
+    /// None ends before the daemon does.
+    fn check_workers(&self) -> Result<(), SystemError> {
+        if self
+            .machine
+            .workers()
+            .is_none_or(|workers| !workers.has_failed())
+        {
+            return Ok(());
+        }
+        let error = io::Error::other("a worker has ended");
+        let remedy = "the log says why: report it, and do without `workers` until then";
+        Err(SystemError::new("serve", error, remedy))
     }
 
     /// Sends what is to be sent and logs what has happened.
@@ -667,6 +655,10 @@ impl Daemon {
             self.role.key_found(now, &mut self.machine, found);
         }
     }
+}
+
+fn unwatched(error: io::Error) -> SystemError {
+    SystemError::new("watch for packets", error, "check the system's limits")
 }
 
 fn take_snapshot(

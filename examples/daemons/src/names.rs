@@ -219,7 +219,8 @@ impl Names {
             }
             Event::PairUp { pair, rtt } => {
                 let (peer, pair) = self.pair(*pair);
-                info!(peer, pair, ?rtt, "pair up");
+                let rtt_ms = rtt.map(|rtt| 1000.0 * rtt.as_secs_f64());
+                info!(peer, pair, rtt_ms, "pair up");
             }
             Event::PairDown { pair, reason } => {
                 let (peer, pair) = self.pair(*pair);

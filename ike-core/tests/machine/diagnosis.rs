@@ -7,7 +7,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event as Logged, Level, Metadata, Subscriber};
 
-use ike_core::{Event, SecureRandom as _};
+use ike_core::{Event, PeerConfig, PreSharedKey, SecureRandom as _};
 
 use crate::world::*;
 
@@ -205,6 +205,47 @@ fn a_trace_of_a_refusal_shows_who_said_what() {
         refusal.starts_with("<-- HDR*(INFORMATIONAL), HASH(1), N(INVALID_ID_INFORMATION ")
             && refusal.ends_with(" (10.61.1.0/24) (10.61.3.0/25))"),
         "{selector:#?}"
+    );
+}
+
+/// What a log says of phase 1 that failed.
+fn verdicts(lines: &[(Level, String)]) -> Vec<&str> {
+    let lines = lines.iter().map(|(_, line)| line.trim_end());
+    lines
+        .filter(|line| line.starts_with("phase 1 failed"))
+        .collect()
+}
+
+#[test]
+fn a_trace_of_a_wrong_key_ends_with_what_is_wrong() {
+    let lines = logged(|| {
+        let other = PreSharedKey::new(b"another");
+        let hub = PeerConfig::builder(name("hub"), name("branch1"), other);
+        let mut world = World::with(branch_config(), quick(hub).pairs(hub_pairs()));
+        world.acquire_all();
+        world.run_for(secs(40));
+    });
+    let has = |start| lines.iter().any(|(_, line)| line.starts_with(start));
+    assert!(has("<-- HDR(AGGRESSIVE, "), "message 2 has come");
+    assert!(!has("--> HDR*("), "and was not believed");
+    assert_eq!(
+        verdicts(&lines),
+        ["phase 1 failed peer=1 error=the pre-shared key differs from the peer's"]
+    );
+    assert!(lines.last().unwrap().1.starts_with("phase 1 failed"));
+
+    // An initiator that believes every message 2.
+    let lines = logged(|| {
+        let mut world = World::new();
+        let mut odd = crate::odd_peer::OddInitiator::new();
+        odd.psk = b"another".to_vec();
+        odd.connect(&mut world);
+    });
+    assert_eq!(
+        verdicts(&lines),
+        [
+            "phase 1 failed identity=branch1 error=message 3 does not decrypt, the pre-shared key is probably wrong"
+        ]
     );
 }
 

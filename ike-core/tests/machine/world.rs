@@ -108,7 +108,7 @@ pub fn name(text: &str) -> Identity {
     text.parse().unwrap()
 }
 
-fn quick(builder: PeerConfigBuilder) -> PeerConfigBuilder {
+pub fn quick(builder: PeerConfigBuilder) -> PeerConfigBuilder {
     builder
         .ike_proposals(vec!["aes128-sha256-curve25519".parse().unwrap()])
         .esp_proposals(vec!["aes128gcm16".parse().unwrap()])
