@@ -284,7 +284,7 @@ fn main() -> ExitCode {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(MANY);
-    if let Some(name) = std::env::var("SCALE_ONCE").ok() {
+    if let Ok(name) = std::env::var("SCALE_ONCE") {
         return once(&name, many);
     }
     let is_test = std::env::args().any(|argument| argument == "--test");

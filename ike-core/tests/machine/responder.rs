@@ -331,7 +331,7 @@ fn what_slots_were_given_for_is_no_quiet_time_on_a_slow_machine() {
     let busy = ms(100);
     let config = EndpointConfig::builder(provider(7)).key_exchange_time(busy);
     let mut world = World::new();
-    world.hub = ike_core::Endpoint::new(config.build().unwrap(), world.now);
+    world.hub = Endpoint::new(config.build().unwrap(), world.now);
     world
         .hub
         .set_credentials(table(hub_config().build().unwrap()));
