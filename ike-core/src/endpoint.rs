@@ -18,7 +18,10 @@ use crate::error::{AcquireError, DatagramError};
 use crate::event::{CredentialsRequest, DisconnectReason, Event, IkeSaStatus, PeerId, Role};
 use crate::fragments::{Fragments, Sender};
 use crate::isakmp_sa::{Fingerprint, Path};
-use crate::limits::{HALF_OPEN_LIFETIME, POOL_PATIENCE, POOL_PAUSE, QUIET_TIME};
+use crate::limits::{
+    HALF_OPEN_LIFETIME, POOL_PATIENCE, POOL_PATIENCE_EXCHANGES, POOL_PAUSE, QUIET_EXCHANGES,
+    QUIET_TIME,
+};
 use crate::output::{NON_ESP_MARKER, Output};
 use crate::peer::Peer;
 use crate::phase_one::aggressive_responder::{FirstMessage, Initiator};
@@ -588,9 +591,7 @@ impl Endpoint {
         let Some(contents) = self.unframe(&datagram)? else {
             return Ok(());
         };
-        // Without end, a busy hub would share one value for ever.
-        let quiet = (self.now + QUIET_TIME).min(self.pool_filled + POOL_PATIENCE);
-        self.pool_due = self.pool_due.max(quiet);
+        self.disturb_pool();
         let message = match Message::decode(contents) {
             Ok(message) => message,
             Err(DecodeError::UnsupportedVersion { major }) => {
@@ -605,6 +606,17 @@ impl Endpoint {
             };
         }
         self.receive_message(&message, contents, path)
+    }
+
+    /// Puts off what is made in quiet time: a datagram has come. What has been given away as slots is no quiet time, and
+    /// a slow machine needs longer than others to see that nobody comes.
+    fn disturb_pool(&mut self) {
+        let served = self.slots.busy();
+        let quiet = self.now + QUIET_TIME.max(served * QUIET_EXCHANGES);
+        let quiet = quiet.max(self.slots.free());
+        // Without end, a busy hub would share one value for ever.
+        let patience = POOL_PATIENCE.max(served * POOL_PATIENCE_EXCHANGES);
+        self.pool_due = self.pool_due.max(quiet.min(self.pool_filled + patience));
     }
 
     fn receive_message(

@@ -20,6 +20,9 @@ pub(crate) const HALF_OPEN_LIFETIME: Duration = Duration::from_secs(20);
 /// The longest time that an initiator waits for a responder that is busy, and that a responder asks it to wait.
 pub(crate) const LONGEST_SLOT: Duration = Duration::from_secs(30);
 
+/// What a peer costs us in a second beside its key exchange, as a share of that one, while many come back.
+pub(crate) const PEER_SHARE: f64 = 0.003;
+
 /// Beyond this, an initiator is asked to wait with message 3.
 pub(crate) const SHORTEST_SLOT: Duration = Duration::from_millis(25);
 
@@ -124,8 +127,14 @@ pub(crate) const EARLY_REPEAT_SLACK: Duration = Duration::from_millis(20);
 /// Time without datagrams after which prepared exponents are made.
 pub(crate) const QUIET_TIME: Duration = Duration::from_millis(20);
 
+/// The same in key exchanges, where those take long: between two datagrams lies one of them as long as many are served.
+pub(crate) const QUIET_EXCHANGES: u32 = 4;
+
 /// Longest pause between two prepared exponents while datagrams keep coming.
 pub(crate) const POOL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The same in key exchanges, where those take long, so that what is prepared takes little of the time of who is served.
+pub(crate) const POOL_PATIENCE_EXCHANGES: u32 = 64;
 
 /// Pause between two prepared exponents.
 pub(crate) const POOL_PAUSE: Duration = Duration::from_millis(1);

@@ -1,5 +1,6 @@
 //! What keeps every pair reachable from one hub: the only side that can begin, and that never gives up.
 
+mod barren;
 mod external;
 mod ike;
 mod inbound;
@@ -17,6 +18,7 @@ use esp_core::SealSlot;
 use ike_core::{Endpoint, PairIndex, PreSharedKey};
 use ntp_core::NtpTimestamp;
 
+use self::barren::Barren;
 use self::line::Line;
 pub(crate) use self::standing::{Loss, Standing};
 use crate::config::BranchConfig;
@@ -61,6 +63,7 @@ pub(crate) struct Lane {
     /// When something authentic last came through any pair.
     heard: Instant,
     standing: Standing,
+    barren: Barren,
     events: EventQueue,
     now: Instant,
 }
@@ -113,6 +116,7 @@ impl Lane {
             doubted: None,
             heard: now,
             standing: Standing::default(),
+            barren: Barren::default(),
             events: EventQueue::new(MAX_EVENTS),
             now,
             config,

@@ -123,9 +123,7 @@ pub fn of_a_return(pairs: u32) -> Duration {
     let sum = |parts: &[(Work, u32)]| -> Duration {
         parts.iter().map(|(work, count)| work.time() * *count).sum()
     };
-    let time = sum(&of_a_branch) + sum(&of_a_pair) * pairs;
-    // A little more, so that a queue that has come up goes down again.
-    time * 103 / 100
+    sum(&of_a_branch) + sum(&of_a_pair) * pairs
 }
 
 /// How often each kind of work was done.

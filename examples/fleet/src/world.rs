@@ -16,6 +16,7 @@ use trigger::{
 };
 
 use crate::cost;
+use crate::not_up::{NotUp, Standstill};
 use crate::plan::{PAIRS, PairPlan, Plan};
 use crate::reader::{Chatter, Question};
 use crate::seeded::crypto;
@@ -155,7 +156,7 @@ impl World {
     ///
     /// # Errors
     ///
-    /// If the settings cannot be used.
+    /// If the settings cannot be used; [`NotUp`] if branches do not come up.
     pub fn up(settings: Settings) -> Result<Self> {
         let mut world = Self::new(settings)?;
         // Links come up one after the other, so that beginning is no stampede.
@@ -165,21 +166,45 @@ impl World {
             world.network.run_for(spacing);
         }
         world.begin_reading(0);
-        let unread = world
-            .run_until_read(Duration::from_secs(300))
-            .iter()
-            .filter(|time| time.is_none())
-            .count();
-        if 0 < unread {
-            world
-                .network
-                .fail(&format!("{unread} branches do not come up at all"));
-        }
+        world.await_all()?;
         let settle =
             Duration::from_secs(30) + world.network.random(1).duration(Duration::from_secs(40));
         world.network.run_for(settle);
         world.forget();
         Ok(world)
+    }
+
+    /// Runs until the hub has read every pair, or for as long as there is hope: some branch has come lately.
+    fn await_all(&mut self) -> Result<(), NotUp> {
+        let hub = self.hubs[0];
+        // Nobody is told to wait for longer than half a minute.
+        let patience = Duration::from_secs(120);
+        let (all, begun) = (self.branches.len(), self.network.now());
+        let served = self.key_exchange_time() * u32::try_from(all).unwrap_or(u32::MAX);
+        let limit = Duration::from_secs(600).max(served * 4);
+        let mut missing = all;
+        loop {
+            let busy = self.network.stats(hub).busy;
+            let times = self.run_until_read(patience);
+            let now_missing = times.iter().filter(|time| time.is_none()).count();
+            if now_missing == 0 {
+                return Ok(());
+            }
+            let after = self.network.now() - begun;
+            if missing == now_missing || limit < after {
+                return Err(NotUp::from(Standstill {
+                    missing: now_missing,
+                    branches: all,
+                    after,
+                    came: missing - now_missing,
+                    window: patience,
+                    busy: self.network.stats(hub).busy - busy,
+                    queue: self.network.stats(hub).peak_queue,
+                    of_a_return: self.key_exchange_time(),
+                }));
+            }
+            missing = now_missing;
+        }
     }
 
     fn add_branch(&mut self, plan: Plan) -> Result<()> {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use fleet::cost::Work;
-use fleet::{Campaign, Command, Scenario, Selection, Summary};
+use fleet::{Campaign, Command, NotUp, Scenario, Selection, Summary};
 
 fn summary(scenario: Scenario, runs: u32, branches: u32) -> Summary {
     let campaign = Campaign::new(scenario).runs(runs).branches(branches);
@@ -93,8 +93,44 @@ fn a_small_fleet_comes_back_whole_after_its_hub() {
     assert!(0 < summary.peak_half_open);
 }
 
-/// So many at once that slots are given. Against detection and round trips, the exponentiations are nothing yet: only
-/// the binary with 10,000 branches shows the ratio to them.
+/// To a hub that is fifty times slower, two hundred branches are as ten thousand: the bounds are those of the binary.
+#[test]
+fn the_branches_of_a_slow_hub_come_back_at_the_pace_of_its_exponentiations() {
+    let campaign = Campaign::new(Scenario::HubReboot).runs(1).branches(200);
+    let summary = campaign.slowness(50).run(&|_| {}).unwrap();
+    assert_eq!((summary.times.len(), summary.unreached), (200, 0));
+    let alone = Work::Exponentiation.time() * 200 * 50;
+    let (p50, max) = (
+        summary.times.percentile(50).unwrap(),
+        summary.times.max().unwrap(),
+    );
+    assert!(max <= alone * 3 / 2, "{max:?} of {alone:?}");
+    assert!(p50 <= alone * 3 / 4, "{p50:?} of {alone:?}");
+    assert!(max <= p50 * 3, "{p50:?}, {max:?}");
+    let repeated = summary.retransmissions;
+    assert!(repeated <= 3.0, "{repeated}");
+    assert_eq!(summary.failures(), [] as [&str; 0]);
+}
+
+/// Half a minute of key exchanges: whoever is served keeps the hub busy while the others wait.
+#[test]
+fn no_branch_of_a_very_slow_hub_starves() {
+    let campaign = Campaign::new(Scenario::HubReboot).runs(1).branches(300);
+    let summary = campaign.slowness(100).run(&|_| {}).unwrap();
+    assert_eq!((summary.times.len(), summary.unreached), (300, 0));
+    assert!(summary.peak_queue < 1_000, "{}", summary.peak_queue);
+}
+
+#[test]
+fn a_fleet_that_its_hub_has_no_time_for_is_told_apart_from_one_that_starves() {
+    let campaign = Campaign::new(Scenario::HubReboot).runs(1).branches(40);
+    let error = campaign.slowness(8_000).run(&|_| {}).unwrap_err();
+    let error = error.downcast_ref::<NotUp>().unwrap();
+    assert!(matches!(error, NotUp::Overloaded { .. }), "{error}");
+}
+
+/// So many at once that slots are given. Against detection and round trips, the exponentiations of a hub as it is are
+/// nothing yet.
 fn stampede(scenario: Scenario) {
     let summary = summary(scenario, 1, 200);
     assert_eq!((summary.times.len(), summary.unreached), (200, 0));

@@ -90,6 +90,11 @@ impl StaticCredentials {
         self.decoy = decoy;
     }
 
+    /// How many peers are known, about: one whose key is asked for may have been given since.
+    pub(crate) fn len(&self) -> usize {
+        self.peers.len().max(self.asked_for.len())
+    }
+
     pub(crate) fn decoy(&self) -> Option<&Arc<PeerConfig>> {
         self.decoy.as_ref()
     }
@@ -352,7 +357,8 @@ impl EndpointConfigBuilder {
     /// and of whatever follows at once. Default: zero, nobody is asked to wait.
     ///
     /// As a responder, when many come at once, we ask each initiator that understands it to send message 3 when its turn
-    /// comes, so long after the one before it. Too short a time makes a queue, too long a one wastes time.
+    /// comes, so long after the one before it and 0.3 % more for each second that the key exchanges of all known peers would
+    /// take: that is left to what else they want. Too short a time makes a queue, too long a one wastes time.
     pub fn key_exchange_time(mut self, time: Duration) -> Self {
         self.0.key_exchange_time = time;
         self

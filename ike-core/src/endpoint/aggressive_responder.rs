@@ -175,7 +175,8 @@ impl Endpoint {
             .take(group)
             .ok_or(DatagramError::InvalidKeyExchange)?;
         let former = self.half_open.slot_of(&first.identity, self.now);
-        let slot = former.unwrap_or_else(|| self.slots.reserve(self.now));
+        let others = self.peers.len().max(self.credentials.len());
+        let slot = former.unwrap_or_else(|| self.slots.reserve(self.now, others));
         let answer = Answer {
             endpoint: &self.config,
             config,

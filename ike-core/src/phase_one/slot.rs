@@ -11,7 +11,7 @@ use core::time::Duration;
 
 use crate::cookie::CookiePair;
 use crate::crypto::{Digest, Skeyid};
-use crate::limits::{LONGEST_SLOT, SHORTEST_SLOT};
+use crate::limits::{LONGEST_SLOT, PEER_SHARE, SHORTEST_SLOT};
 use crate::time::Instant;
 use crate::wire::numbers::{NotifyType, PayloadType, ProtocolId};
 use crate::wire::{Notification, Payloads};
@@ -81,22 +81,62 @@ pub(crate) struct Slots {
 
 impl Slots {
     pub(crate) fn new(now: Instant, busy: Duration) -> Self {
+        // Longer than anybody waits would be no better.
+        let busy = busy.min(LONGEST_SLOT);
         Self { free: now, busy }
     }
 
-    /// When the next key exchange can be served. Whoever asks beyond the longest wait is told that one.
-    pub(crate) fn reserve(&mut self, now: Instant) -> Instant {
+    /// How long one key exchange keeps us busy; zero if nobody is to wait.
+    pub(crate) const fn busy(&self) -> Duration {
+        self.busy
+    }
+
+    /// Until when the time has been given away.
+    pub(crate) const fn free(&self) -> Instant {
+        self.free
+    }
+
+    /// When the next key exchange can be served, beside what so many peers want that are known. Whoever asks beyond the
+    /// longest wait is told that one.
+    pub(crate) fn reserve(&mut self, now: Instant, peers: usize) -> Instant {
         let slot = self.free.max(now);
         if now + LONGEST_SLOT < slot {
             return now + LONGEST_SLOT;
         }
-        self.free = slot + self.busy;
+        self.free = slot + spaced(self.busy, peers);
         slot
     }
+}
+
+/// The distance between two key exchanges of this length, with so many peers in all.
+///
+/// Who has been served goes on to probe and to ask whether we live, and who waits is asked for: a slow machine with many
+/// peers that gave all of its time away would run behind, answers would come late, and questions be repeated until nothing
+/// else is heard. Half of the time at least is for key exchanges.
+fn spaced(busy: Duration, peers: usize) -> Duration {
+    let peers = u32::try_from(peers).unwrap_or(u32::MAX);
+    let others = busy.saturating_mul(peers).as_secs_f64() * PEER_SHARE;
+    busy.div_f64(1.0 - others.min(0.5))
 }
 
 /// The wait until a slot, if it is worth the words: a moment's queue is none.
 pub(crate) fn worth_telling(now: Instant, slot: Instant) -> Option<Duration> {
     let wait = slot.saturating_duration_since(now);
     (SHORTEST_SLOT <= wait).then_some(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUSY: Duration = Duration::from_millis(10);
+
+    #[test]
+    fn a_slow_machine_with_many_peers_leaves_time_for_what_else_they_want() {
+        assert_eq!(spaced(BUSY, 0), BUSY);
+        // Thirty seconds of key exchanges: 9 % of the time is for the others.
+        assert_eq!(spaced(BUSY, 3_000), BUSY.div_f64(0.91));
+        assert_eq!(spaced(BUSY, 1_000_000), BUSY * 2);
+        assert_eq!(spaced(Duration::ZERO, 3_000), Duration::ZERO);
+    }
 }

@@ -326,6 +326,36 @@ fn the_pool_is_refilled_under_constant_traffic() {
     assert!(33 < values.len(), "{}", values.len());
 }
 
+#[test]
+fn what_slots_were_given_for_is_no_quiet_time_on_a_slow_machine() {
+    let busy = ms(100);
+    let config = EndpointConfig::builder(provider(7)).key_exchange_time(busy);
+    let mut world = World::new();
+    world.hub = Endpoint::new(config.build().unwrap(), world.now);
+    world
+        .hub
+        .set_credentials(table(hub_config().build().unwrap()));
+    world.run_for(secs(1));
+    let prepared = world.hub.stats().exponents_prepared;
+    let mut message = first_message(0);
+    for number in 0..20_u32 {
+        message[..8].copy_from_slice(&u64::from(number + 1).to_be_bytes());
+        let source = source(number << 8);
+        world
+            .deliver(Side::Hub, source, HUB.parse().unwrap(), &message)
+            .unwrap();
+        while world.hub.poll_transmit().is_some() {}
+        // As long as a message 3 takes it: nobody who looks at the clock only can tell this from quiet.
+        world.now += busy;
+        if world.hub.poll_timeout().is_some_and(|due| due <= world.now) {
+            world.hub.handle_timeout(world.now);
+        }
+    }
+    assert_eq!(world.hub.stats().exponents_prepared, prepared);
+    world.run_for(secs(1));
+    assert!(1 + prepared < world.hub.stats().exponents_prepared);
+}
+
 /// A source of randomness that has broken down.
 #[derive(Debug)]
 struct Stuck;

@@ -12,14 +12,17 @@ use ike_core::{
 
 use crate::world::*;
 
-/// How long a key exchange keeps the hub busy.
+/// How long a key exchange keeps the hub busy, with what it leaves to others meanwhile.
 const BUSY: Duration = Duration::from_millis(100);
 /// Octets of a slot's data: the wait, and a SHA2-256 of it.
 const DATA: usize = 4 + 32;
 
-/// A hub that is busy for so long with each key exchange, and knows `branch1` and 400 others.
-fn hub(busy: Duration) -> Endpoint {
-    let config = EndpointConfig::builder(provider(7)).key_exchange_time(busy);
+/// A hub that knows `branch1` and 400 others, and gives slots that lie so far apart: the key exchange itself takes less,
+/// as each of the 401 is left 0.3 % of one in a second.
+fn hub(distance: Duration) -> Endpoint {
+    let itself = distance.div_f64(1.0 + distance.as_secs_f64() * 401.0 * 0.003);
+    let rounded_up = itself + Duration::from_nanos(2);
+    let config = EndpointConfig::builder(provider(7)).key_exchange_time(rounded_up);
     let mut hub = Endpoint::new(config.build().unwrap(), origin());
     let mut table: StaticCredentials = (0..400)
         .map(|number| Arc::new(other(number, true)))
@@ -208,7 +211,7 @@ fn a_slot_that_was_altered_forged_or_taken_from_another_exchange_is_ignored() {
     let mut world = crowded();
     with_second(&mut world, |second| {
         let message = first_message(300);
-        let mut hub = hub(Duration::from_millis(900));
+        let mut hub = hub(Duration::from_millis(700));
         for (number, message) in [(300, message), (301, first_message(301))] {
             let datagram = ike_core::Datagram {
                 source: address(number),
@@ -218,7 +221,7 @@ fn a_slot_that_was_altered_forged_or_taken_from_another_exchange_is_ignored() {
             hub.handle_datagram(origin(), datagram).unwrap();
         }
         let (_, foreign) = (hub.poll_transmit().unwrap(), hub.poll_transmit().unwrap());
-        assert_eq!(wait_of(&foreign.contents), Some(ms(900)));
+        assert_eq!(wait_of(&foreign.contents), Some(ms(700)));
         let (end, tail) = (end(second), foreign.contents.len() - DATA);
         second.splice(end.., foreign.contents[tail..].iter().copied());
     });
@@ -236,10 +239,8 @@ fn nobody_is_asked_to_wait_for_longer_than_half_a_minute() {
     crowd(&mut world, 0..350);
     world.acquire_all();
     world.run_for(ms(50));
-    assert_eq!(
-        wait_of(&aggressive(&world, Side::Hub)[0].contents),
-        Some(secs(30))
-    );
+    let wait = wait_of(&aggressive(&world, Side::Hub)[0].contents).unwrap();
+    assert!((secs(30) - BUSY..=secs(30)).contains(&wait), "{wait:?}");
     world.run_for(secs(31));
     world.assert_agreement(3);
 }

@@ -37,6 +37,7 @@ impl Lane {
         if news.received {
             self.tell_ike(now, news.usage);
             self.heard = now;
+            self.barren.heard();
             if let Some(index) = self.line(news.pair) {
                 self.proved(now, index, None);
             }

@@ -87,6 +87,7 @@ impl Lane {
             .get_mut(index)
             .and_then(|line| line.probe.reply(now, wall, &inner, packet));
         self.heard = now;
+        self.barren.heard();
         self.proved(now, index, reply);
         if reply.is_some() {
             Received::Consumed

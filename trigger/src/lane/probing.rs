@@ -151,12 +151,16 @@ impl Lane {
         }
     }
 
-    /// The pair's SA carries nothing: it goes, alone; the next probe triggers another.
+    /// The pair's SA carries nothing: it goes, alone; the next probe triggers another. Where that happens again and again
+    /// to all of them, phase 1 goes as well.
     pub(super) fn give_up_sa(&mut self, now: Instant, pair: PairId) {
         self.pair_down(pair, PairDownReason::NoReply);
         let index = self.data_path.pair(pair).map(|pair| pair.index);
         if let Some((peer, index)) = self.peer.zip(index) {
             self.endpoint.delete_pair(now, peer, index);
+        }
+        if self.barren.given_up(self.lines.len()) && self.ike_up {
+            self.use_link(now);
         }
         self.drain(now);
     }
