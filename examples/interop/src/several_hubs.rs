@@ -14,9 +14,9 @@ mod lab;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use self::lab::{BRANCHES, Hub, Lab};
+use self::lab::{BRANCHES, Habits, Hub, Lab, ROUTES_TO_A_BRANCH};
 use crate::clock;
 use crate::ping::Stream;
 use crate::process::Running;
@@ -27,19 +27,28 @@ use crate::site::Site;
 const FAIL_OVER: Duration = Duration::from_secs(15);
 /// How long is watched whether anything moves that should not.
 const CALM: Duration = Duration::from_secs(12);
+/// `failback_hold` where it is waited for.
+const HOLD: Duration = Duration::from_secs(10);
+/// How long a branch may take until it tries a hub again that was away: the longest wait between two tries and a quarter of
+/// it.
+const FOUND_AGAIN: Duration = Duration::from_secs(18);
 /// How long BGP and three branches may take to start.
 const START: Duration = Duration::from_secs(20);
 
 /// `several-hubs/…`: the measured times are the remark of the case.
 pub fn cases() -> Vec<Case> {
-    vec![Case::new(
-        "several-hubs/bgp-follows-the-proof".to_owned(),
-        run,
-    )]
+    let case = |name: &str, run: fn(&Site) -> Result<String>| {
+        Case::new(format!("several-hubs/{name}"), run)
+    };
+    vec![
+        case("bgp-follows-the-proof", run),
+        case("fail-back", fail_back),
+        case("hot-standby", hot_standby),
+    ]
 }
 
 fn run(site: &Site) -> Result<String> {
-    let mut lab = Lab::new(site)?;
+    let mut lab = Lab::new(site, Habits::default())?;
     nothing_is_told_before_its_time(&mut lab)?;
     lab.start_branches()?;
     lab.await_routes(Hub::First, START)?;
@@ -75,6 +84,106 @@ fn run(site: &Site) -> Result<String> {
     Ok(format!(
         "fail-over {first:.2} s, back {second:.2} s; {CALM:?} of calm between"
     ))
+}
+
+/// The first hub comes back, is proved for the time of the settings, and is turned back to, without a read lost.
+fn fail_back(site: &Site) -> Result<String> {
+    let habits = Habits {
+        branch: "failback_hold = \"10s\"\n",
+        first_is_preferred: true,
+    };
+    let (mut lab, readers) = all_read_through_the_first(site, habits)?;
+    let before = lab.turns()?;
+    let away = fail_over(&mut lab, &readers, Hub::First)?;
+    turned_once(&lab, &before)?;
+    let back = return_of_the_first(&mut lab, &readers)?;
+    Ok(format!(
+        "fail-over {away:.2} s; back {back:.2} s after the first hub's return, with {HOLD:?} of proof; no read lost"
+    ))
+}
+
+/// Every branch has its SAs with both hubs, and needs no negotiation when one dies.
+fn hot_standby(site: &Site) -> Result<String> {
+    let habits = Habits {
+        branch: "standby = \"hot\"\nfailback_hold = \"10s\"\n",
+        first_is_preferred: true,
+    };
+    let (mut lab, readers) = all_read_through_the_first(site, habits)?;
+    lab.await_proof(Hub::Second, START)?;
+    let (before, connected) = (lab.turns()?, lab.connections(Hub::Second)?);
+    let away = fail_over(&mut lab, &readers, Hub::First)?;
+    clock::within(FAIL_OVER, "every branch's turn to the second hub", || {
+        let turns = lab.turns()?;
+        let turned = turns.iter().zip(&before).all(|(now, before)| before < now);
+        Ok(turned.then_some(()))
+    })?;
+    turned_once(&lab, &before)?;
+    let again = lab.connections(Hub::Second)? - connected;
+    ensure!(
+        again == 0,
+        "{again} negotiations with the hub that was kept ready"
+    );
+    let back = return_of_the_first(&mut lab, &readers)?;
+    Ok(format!(
+        "fail-over {away:.2} s without a negotiation; back {back:.2} s after the first hub's return; no read lost"
+    ))
+}
+
+fn all_read_through_the_first(site: &Site, habits: Habits) -> Result<(Lab, Vec<Stream>)> {
+    let mut lab = Lab::new(site, habits)?;
+    for hub in Hub::BOTH {
+        lab.start_hub(hub)?;
+        lab.await_session(hub)?;
+    }
+    lab.start_branches()?;
+    lab.await_proof(Hub::First, START)?;
+    lab.await_routes(Hub::First, START)?;
+    let readers = read_all(&lab, site.directory())?;
+    clock::pause(Duration::from_secs(1))?;
+    Ok((lab, readers))
+}
+
+fn turned_once(lab: &Lab, before: &[usize]) -> Result<()> {
+    let turns = lab.turns()?;
+    let once = turns
+        .iter()
+        .zip(before)
+        .all(|(now, before)| *now == before + 1);
+    ensure!(
+        once,
+        "turns to another hub: {before:?} before, {turns:?} after"
+    );
+    Ok(())
+}
+
+/// Seconds from the first hub's return until all branches have turned back to it. Nothing is lost on the way, and nothing
+/// moves afterwards.
+fn return_of_the_first(lab: &mut Lab, readers: &[Stream]) -> Result<f64> {
+    let before = lab.turns()?;
+    let (began, back) = (clock::now(), clock::unix_seconds());
+    lab.start_hub(Hub::First)?;
+    clock::within(HOLD + FOUND_AGAIN, "every branch's turn back", || {
+        lab.alive()?;
+        let turns = lab.turns()?;
+        ensure!(
+            turns == before || HOLD <= clock::since(began),
+            "turned back before the first hub was proved for {HOLD:?}"
+        );
+        let turned = turns.iter().zip(&before).all(|(now, before)| before < now);
+        Ok(turned.then_some(()))
+    })?;
+    let took = clock::since(began);
+    lab.await_proof(Hub::First, START)?;
+    lab.await_routes(Hub::First, START)?;
+    clock::pause(CALM)?;
+    turned_once(lab, &before)?;
+    let lost: usize = readers
+        .iter()
+        .map(|reader| reader.lost_between(back, clock::unix_seconds() - 1.0))
+        .sum::<Result<usize>>()?;
+    ensure!(lost == 0, "{lost} reads lost after the first hub's return");
+    lab.alive()?;
+    Ok(took.as_secs_f64())
 }
 
 /// A hub has routes to its branches from the start, so that what is meant for them does not leave in clear; the core must not
@@ -144,7 +253,7 @@ fn fail_over(lab: &mut Lab, readers: &[Stream], dies: Hub) -> Result<f64> {
 /// A daemon that ends in good order takes everything with it.
 fn nothing_is_left(lab: &mut Lab, ends: Hub) -> Result<()> {
     let before = lab.routes_of(ends)?;
-    if before.lines().count() != 3 * BRANCHES.len() {
+    if before.lines().count() != ROUTES_TO_A_BRANCH * BRANCHES.len() {
         bail!("three routes to each branch were expected: {before}");
     }
     lab.stop_hub(ends)?;

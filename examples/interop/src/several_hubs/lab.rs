@@ -47,6 +47,9 @@ pub const BRANCHES: [Branch; 3] = [
     },
 ];
 
+/// Routes of a hub's daemon to a branch that it has proved.
+pub const ROUTES_TO_A_BRANCH: usize = 3;
+
 /// Either hub.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Hub {
@@ -89,6 +92,15 @@ impl Hub {
     }
 }
 
+/// In what a case differs from another one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Habits {
+    /// Lines of each branch's settings.
+    pub branch: &'static str,
+    /// Whether the core takes the first hub where it has the choice.
+    pub first_is_preferred: bool,
+}
+
 /// One gateway, and its daemon while it runs.
 #[derive(Debug)]
 struct Gateway {
@@ -117,7 +129,7 @@ impl Lab {
     /// # Errors
     ///
     /// When the kernel, `ip` or FRR refuse.
-    pub fn new(site: &Site) -> Result<Self> {
+    pub fn new(site: &Site, habits: Habits) -> Result<Self> {
         let namespace = |name: &str| Namespace::new(format!("{}-{name}", site.prefix()));
         let isp = namespace("isp")?;
         let core = namespace("core")?;
@@ -138,7 +150,8 @@ impl Lab {
             let namespace = namespace(branch.name)?;
             build_branch(branch, &namespace, &isp)?;
             let settings = site.directory().join(format!("{}.toml", branch.name));
-            fs::write(&settings, branch_settings(branch, &site.short(branch.name)))?;
+            let text = branch_settings(branch, habits, &site.short(branch.name));
+            fs::write(&settings, text)?;
             Ok(Gateway {
                 namespace,
                 settings,
@@ -165,15 +178,22 @@ impl Lab {
             binaries: site.binaries().to_owned(),
             directory: site.directory().to_owned(),
         };
-        lab.start_routers(site)?;
+        lab.start_routers(site, habits)?;
         Ok(lab)
     }
 
-    fn start_routers(&mut self, site: &Site) -> Result<()> {
+    fn start_routers(&mut self, site: &Site, habits: Habits) -> Result<()> {
         let of_first = include_str!("frr-hub.conf");
         let of_second = of_first
             .replace("65001", "65002")
             .replace("10.0.1.", "10.0.2.");
+        let of_second = if habits.first_is_preferred {
+            let match_metric = " match metric 10\n";
+            let further = format!("{match_metric} set as-path prepend 65002\n");
+            of_second.replace(match_metric, &further)
+        } else {
+            of_second
+        };
         for (namespace, name, configuration) in [
             (&self.hubs[0].namespace, "hub1", of_first),
             (&self.hubs[1].namespace, "hub2", &of_second),
@@ -272,6 +292,38 @@ impl Lab {
         clock::within(BRIEF, &format!("BGP at {}", hub.name()), || {
             let routes = self.gateway(hub).routes(&["proto", "bgp"])?;
             Ok(routes.contains("10.61.3.0/24").then_some(()))
+        })
+    }
+
+    /// How often each branch has turned to another hub since it began.
+    ///
+    /// # Errors
+    ///
+    /// When its log cannot be read.
+    pub fn turns(&self) -> Result<Vec<usize>> {
+        let turns = |branch: &Gateway| branch.said("turning to another hub");
+        self.branches.iter().map(turns).collect()
+    }
+
+    /// How often a branch has connected to a hub since its daemon began.
+    ///
+    /// # Errors
+    ///
+    /// When its log cannot be read.
+    pub fn connections(&self, hub: Hub) -> Result<usize> {
+        self.gateway(hub).said("IKE up")
+    }
+
+    /// Waits until a hub has proved every branch.
+    ///
+    /// # Errors
+    ///
+    /// When it has not in time.
+    pub fn await_proof(&self, hub: Hub, limit: Duration) -> Result<()> {
+        let proofs = format!("{}'s proof of every branch", hub.name());
+        clock::within(limit, &proofs, || {
+            let routes = self.routes_of(hub)?.lines().count();
+            Ok((routes == ROUTES_TO_A_BRANCH * BRANCHES.len()).then_some(()))
         })
     }
 
@@ -383,6 +435,13 @@ impl Gateway {
         Ok(())
     }
 
+    /// How many lines of the daemon's log say so.
+    fn said(&self, what: &str) -> Result<usize> {
+        let log = self.daemon.as_ref().map(Running::log).transpose()?;
+        let log = log.unwrap_or_default();
+        Ok(log.lines().filter(|line| line.contains(what)).count())
+    }
+
     fn routes(&self, selection: &[&str]) -> Result<String> {
         let argv: Vec<&str> = ["ip", "route", "show"]
             .into_iter()
@@ -462,7 +521,7 @@ fn hub_settings(which: Hub, socket: &std::path::Path) -> String {
     )
 }
 
-fn branch_settings(branch: &Branch, socket: &std::path::Path) -> String {
+fn branch_settings(branch: &Branch, habits: Habits, socket: &std::path::Path) -> String {
     let Branch {
         name,
         address,
@@ -470,12 +529,13 @@ fn branch_settings(branch: &Branch, socket: &std::path::Path) -> String {
         ..
     } = branch;
     format!(
-        "identity = \"{name}\"\nhubs = [\"{}\", \"{}\"]\nhub_identity = \"hub\"\npsk = \"{PSK}\"\ncontrol = \"{}\"\n\n\
+        "identity = \"{name}\"\nhubs = [\"{}\", \"{}\"]\nhub_identity = \"hub\"\npsk = \"{PSK}\"\ncontrol = \"{}\"\n{}\n\
          [tun]\nname = \"pairs0\"\n\n\
          [[pair]]\nname = \"readings\"\nlocal = \"{subnet}\"\nremote = \"10.61.3.0/24\"\n\
          trigger = {{ source = \"{address}\", target = \"10.61.3.26\", mode = \"client\" }}\n",
         Hub::First.outer(),
         Hub::Second.outer(),
-        socket.display()
+        socket.display(),
+        habits.branch
     )
 }
