@@ -1,6 +1,7 @@
 //! Thousands of branches in one process, which all come at once; and how soon a hub answers its operator meanwhile.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -52,12 +53,15 @@ pub struct Arguments {
     /// Ends after so many seconds even if branches are missing; without it, all have to come.
     #[arg(long)]
     seconds: Option<u64>,
+    /// How nice the branches are to the hub, with which they share the machine.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=19))]
+    nice: u8,
 }
 
 /// `operate/control-under-load`.
 pub fn cases() -> Vec<Case> {
     vec![Case::new("operate/control-under-load".to_owned(), |site| {
-        measure(site, BRANCHES, None)
+        measure(site, Load::of(BRANCHES))
     })]
 }
 
@@ -68,8 +72,12 @@ pub fn cases() -> Vec<Case> {
 /// When the branches do not all come, or the hub takes too long to answer.
 pub fn control(root: &Path, binaries: &Path, arguments: Arguments) -> Result<()> {
     let site = Site::new(root, 0, "control", binaries)?;
-    let enough = arguments.seconds.map(Duration::from_secs);
-    println!("{}", measure(&site, arguments.branches, enough)?);
+    let load = Load {
+        branches: arguments.branches,
+        enough: arguments.seconds.map(Duration::from_secs),
+        nice: arguments.nice,
+    };
+    println!("{}", measure(&site, load)?);
     site.clear()
 }
 
@@ -86,7 +94,30 @@ fn limit(branches: u32) -> Duration {
     LIMIT_PER_THOUSAND * branches.div_ceil(1000)
 }
 
-fn measure(site: &Site, branches: u32, enough: Option<Duration>) -> Result<String> {
+/// Who comes, and how.
+#[derive(Clone, Copy)]
+struct Load {
+    branches: u32,
+    enough: Option<Duration>,
+    nice: u8,
+}
+
+impl Load {
+    const fn of(branches: u32) -> Self {
+        Self {
+            branches,
+            enough: None,
+            nice: 0,
+        }
+    }
+}
+
+fn measure(site: &Site, load: Load) -> Result<String> {
+    let Load {
+        branches,
+        enough,
+        nice,
+    } = load;
     let namespace = Namespace::new(format!("{}-swarm", site.prefix()))?;
     let socket = site.socket(crate::lab::Role::Hub);
     let config = site.directory().join("hub.toml");
@@ -106,6 +137,9 @@ fn measure(site: &Site, branches: u32, enough: Option<Duration>) -> Result<Strin
     })?;
     let program = site.binaries().join("interop");
     let argv = [
+        "nice",
+        "-n",
+        &nice.to_string(),
         &*program.to_string_lossy(),
         "swarm",
         "--branches",
@@ -118,7 +152,9 @@ fn measure(site: &Site, branches: u32, enough: Option<Duration>) -> Result<Strin
         &[],
         &site.directory().join("swarm.log"),
     )?;
-    let answers = ask_until_ended(&socket, &mut hub, &mut swarm, enough, limit(branches))?;
+    let waited = Waited::of(&hub);
+    let (answers, up) = ask_until_ended(&socket, &mut hub, &mut swarm, enough, limit(branches))?;
+    let waited = Waited::of(&hub).since(waited);
     let took = clock::since(began);
     let came = swarm.has_ended()?.is_some();
     let longest = answers.iter().max().copied().unwrap_or_default();
@@ -132,7 +168,7 @@ fn measure(site: &Site, branches: u32, enough: Option<Duration>) -> Result<Strin
         "the control socket took {longest:?} for an answer while {branches} branches came"
     );
     Ok(format!(
-        "{branches} branches {} {:.0} s, {} answers, the longest after {:.0} ms, half of them within {:.0} ms",
+        "{branches} branches {} {:.0} s, {up} up, {} answers, the longest after {:.0} ms, half of them within {:.0} ms; {waited}",
         if came { "up in" } else { "coming for" },
         took.as_secs_f64(),
         answers.len(),
@@ -148,7 +184,7 @@ fn ask_until_ended(
     swarm: &mut Running,
     enough: Option<Duration>,
     limit: Duration,
-) -> Result<Vec<Duration>> {
+) -> Result<(Vec<Duration>, usize)> {
     let (began, mut answers) = (clock::now(), Vec::new());
     loop {
         let asked = clock::now();
@@ -160,18 +196,62 @@ fn ask_until_ended(
         ensure!(line.starts_with(b"{\"status\":"), "no status");
         answers.push(clock::since(asked));
         hub.alive()?;
-        if let Some(status) = swarm.has_ended()? {
+        let ended = swarm.has_ended()?;
+        if let Some(status) = ended {
             ensure!(status.success(), "the branches: {}", swarm.log()?);
-            return Ok(answers);
         }
-        if enough.is_some_and(|enough| clock::since(began) >= enough) {
-            return Ok(answers);
+        if ended.is_some() || enough.is_some_and(|enough| clock::since(began) >= enough) {
+            return Ok((answers, up_in(&line)));
         }
         ensure!(
             clock::since(began) < limit,
             "the branches have not come within {limit:?}"
         );
         clock::pause(QUESTION_INTERVAL)?;
+    }
+}
+
+/// How many pairs are up in an answer.
+fn up_in(line: &[u8]) -> usize {
+    let up = b"\"state\":\"up\"";
+    line.windows(up.len()).filter(|part| part == up).count()
+}
+
+/// How long the hub's threads ran, and how long they could have run but for others.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waited {
+    ran: Duration,
+    waited: Duration,
+}
+
+impl Waited {
+    /// As the kernel counts; nothing where it does not.
+    fn of(process: &Running) -> Self {
+        let text = fs::read_to_string(format!("/proc/{}/schedstat", process.id()));
+        let text = text.unwrap_or_default();
+        let mut numbers = text.split_ascii_whitespace().map(str::parse);
+        let mut next = || Duration::from_nanos(numbers.next().and_then(Result::ok).unwrap_or(0));
+        Self {
+            ran: next(),
+            waited: next(),
+        }
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self {
+            ran: self.ran.saturating_sub(before.ran),
+            waited: self.waited.saturating_sub(before.waited),
+        }
+    }
+}
+
+impl fmt::Display for Waited {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ran, waited) = (self.ran.as_secs_f64(), self.waited.as_secs_f64());
+        write!(
+            formatter,
+            "the hub's main thread ran for {ran:.1} s and waited for a processor for {waited:.1} s"
+        )
     }
 }
 
@@ -223,6 +303,8 @@ impl Place {
 struct Swarm {
     branches: Vec<(Branch, Option<Instant>)>,
     due: BTreeSet<(Instant, usize)>,
+    /// How many are to come.
+    count: u32,
     sockets: OuterSockets,
     up: usize,
 }
@@ -241,31 +323,42 @@ impl Swarm {
             EspBy::Program,
             &mut Default::default(),
         )?;
-        let now = clock::now();
-        let branches = (0..count).map(|number| Ok((branch(number, now)?, None)));
-        let mut swarm = Self {
-            branches: branches.collect::<Result<_>>()?,
+        Ok(Self {
+            branches: Vec::new(),
             due: BTreeSet::new(),
+            count,
             sockets,
             up: 0,
-        };
-        for index in 0..swarm.branches.len() {
-            swarm.drain(index);
+        })
+    }
+
+    /// The next one begins, if one is left.
+    fn begin_next(&mut self, now: Instant) -> Result<bool> {
+        let index = self.branches.len();
+        let number = u32::try_from(index)?;
+        if number == self.count {
+            return Ok(false);
         }
-        Ok(swarm)
+        self.branches.push((branch(number, now)?, None));
+        self.drain(index);
+        Ok(true)
     }
 
     fn run(mut self, limit: Duration) -> Result<()> {
         let began = clock::now();
         let mut buffers = ReceiveBuffers::default();
-        while self.up < self.branches.len() {
+        let count = usize::try_from(self.count)?;
+        while self.up < count {
             ensure!(
                 clock::since(began) < limit,
                 "{} of {} up within {limit:?}",
                 self.up,
-                self.branches.len()
+                count
             );
-            self.wait()?;
+            // Who has begun is served before the next ones begin, as each would be by a machine of its own.
+            if !self.begin_next(clock::now())? {
+                self.wait()?;
+            }
             let now = clock::now();
             let sockets = self.sockets.fds().len();
             for index in (0..sockets).cycle().take(BATCHES * sockets) {
