@@ -11,7 +11,7 @@ pub(crate) mod workers;
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use ike_core::Encapsulation;
@@ -52,8 +52,6 @@ use crate::{clock, logging};
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How often the machine is told the wall clock, while there is something to do.
 const WALL_CLOCK_INTERVAL: Duration = Duration::from_secs(1);
-/// A snapshot serves everybody who asks within this time.
-const SNAPSHOT_LIFETIME: Duration = Duration::from_millis(5);
 /// Packets after which a turn takes no more from the TUN.
 const TUN_BATCH: usize = 64;
 /// The longest packet that a TUN gives.
@@ -603,6 +601,8 @@ impl Daemon {
             warn!(%error, "the kernel does not follow the settings");
         }
         Supervisor::reloaded();
+        self.last_snapshot = None;
+        self.service.forget();
         for waiting in read.waiting {
             // Whoever has gone meanwhile needs no answer.
             let _ = waiting.send(reloading.clone());
@@ -613,7 +613,7 @@ impl Daemon {
         let fresh = self
             .last_snapshot
             .take()
-            .filter(|(at, _)| now < *at + SNAPSHOT_LIFETIME);
+            .filter(|(at, snapshot)| now < *at + snapshot.lifetime());
         let mut latest = fresh;
         let others = self.service.answer(|| {
             let (_, snapshot) = latest.get_or_insert_with(|| {
@@ -670,6 +670,7 @@ fn take_snapshot(
     distributions: &Distributions,
     hook_runs: &HookRuns,
 ) -> Snapshot {
+    let asked = clock::now();
     if let Some(workers) = machine.workers() {
         drops.add(workers.drops());
     }
@@ -692,6 +693,8 @@ fn take_snapshot(
         drops: snapshot::drops(&machine.stats(), &machine.ike_stats(), drops),
         distributions: distributions.clone(),
         hook_runs: hook_runs.counts(),
+        took: clock::now().saturating_duration_since(asked),
+        line: OnceLock::new(),
     }
 }
 

@@ -262,7 +262,8 @@ fn labelled(labels: &[(&str, &str)]) -> Metric {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::time::SystemTime;
+    use std::sync::OnceLock;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
     use crate::hook::HookRuns;
@@ -285,6 +286,8 @@ mod tests {
             drops: vec![("bad_icv".to_owned(), 5)],
             distributions: Distributions::default(),
             hook_runs: HookRuns::default().counts(),
+            took: Duration::ZERO,
+            line: OnceLock::new(),
         }
     }
 

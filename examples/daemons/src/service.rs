@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -36,6 +37,8 @@ const FACT_BACKLOG: usize = 1024;
 
 /// How long the main loop may be busy before who asks is told what was known a moment ago.
 const BUSY: Duration = Duration::from_millis(20);
+/// Nobody waits for a snapshot that took the main loop longer than this, if there is one already: it is renewed beside.
+const SLOW: Duration = Duration::from_millis(2);
 /// What was known is told for this long.
 const STALE: Duration = Duration::from_secs(2);
 
@@ -80,6 +83,8 @@ pub(crate) struct Service {
 struct Ask {
     asked: mpsc::Sender<Asked>,
     latest: Latest,
+    /// Whether a snapshot is being taken that nobody waits for.
+    renews: Arc<AtomicBool>,
     facts: broadcast::Sender<Arc<Fact>>,
     wake: Wake,
 }
@@ -115,6 +120,7 @@ impl Service {
         let ask = Ask {
             asked: sender,
             latest: Arc::clone(&latest),
+            renews: Arc::default(),
             facts: facts.clone(),
             wake: wake.clone(),
         };
@@ -168,13 +174,17 @@ impl Service {
         }
         if !waiting.is_empty() {
             let snapshot = take();
-            *lock(&self.latest) = Some((clock::now(), Arc::clone(&snapshot)));
             for sender in waiting {
                 // Whoever has gone meanwhile needs no answer.
                 let _ = sender.send(Arc::clone(&snapshot));
             }
         }
         others
+    }
+
+    /// What was known is true no more: nobody is told it.
+    pub(crate) fn forget(&self) {
+        *lock(&self.latest) = None;
     }
 
     /// What a successor is handed.
@@ -221,18 +231,80 @@ impl Drop for Service {
     }
 }
 
+/// What becomes of a question, by what is known already.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Way {
+    /// That is as good as new.
+    Tell,
+    /// A new one takes its time: it is for whoever asks next.
+    TellAndRenew,
+    /// Who asks waits for a new one, as long as that is soon there.
+    Wait,
+}
+
+impl Way {
+    fn of(age: Duration, known: &Snapshot) -> Self {
+        if age < known.lifetime() {
+            Self::Tell
+        } else if SLOW < known.took && age < STALE {
+            Self::TellAndRenew
+        } else {
+            Self::Wait
+        }
+    }
+}
+
 impl Ask {
     /// What there is to know now; where the main loop is busy, a moment ago.
     async fn snapshot(&self) -> Option<Arc<Snapshot>> {
-        let mut fresh = pin!(self.ask(Asked::Snapshot));
+        let known = lock(&self.latest).clone();
+        let known =
+            known.map(|(at, snapshot)| (clock::now().saturating_duration_since(at), snapshot));
+        if let Some((age, snapshot)) = &known {
+            match Way::of(*age, snapshot) {
+                Way::Tell => return Some(Arc::clone(snapshot)),
+                Way::TellAndRenew => {
+                    self.renew();
+                    return Some(Arc::clone(snapshot));
+                }
+                Way::Wait => {}
+            }
+        }
+        let mut fresh = pin!(self.fresh());
         if let Ok(fresh) = tokio::time::timeout(BUSY, &mut fresh).await {
             return fresh;
         }
-        let latest = lock(&self.latest).clone();
-        match latest {
-            Some((at, snapshot)) if clock::now() < at + STALE => Some(snapshot),
+        match known {
+            Some((age, snapshot)) if age + BUSY < STALE => Some(snapshot),
             _ => fresh.await,
         }
+    }
+
+    /// What there is to know now, for others as well.
+    async fn fresh(&self) -> Option<Arc<Snapshot>> {
+        let snapshot = self.ask(Asked::Snapshot).await?;
+        *lock(&self.latest) = Some((clock::now(), Arc::clone(&snapshot)));
+        Some(snapshot)
+    }
+
+    /// Takes and writes a snapshot while nobody waits for it, unless that is being done.
+    fn renew(&self) {
+        if self.renews.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let ask = self.clone();
+        tokio::spawn(async move {
+            if let Some(snapshot) = ask.ask(Asked::Snapshot).await {
+                let written = Arc::clone(&snapshot);
+                // Whoever asks meanwhile is told what is there.
+                let _ = tokio::task::spawn_blocking(move || written.status_line().is_some()).await;
+                // What was forgotten meanwhile is true no more, and this neither.
+                if let Some(latest) = lock(&ask.latest).as_mut() {
+                    *latest = (clock::now(), snapshot);
+                }
+            }
+            ask.renews.store(false, Ordering::Relaxed);
+        });
     }
 
     async fn reload(&self) -> Option<Reloading> {
@@ -267,6 +339,8 @@ mod tests {
     use std::os::unix::net::{UnixListener, UnixStream};
     use std::time::{Duration, UNIX_EPOCH};
 
+    use std::sync::OnceLock;
+
     use super::*;
     use crate::fact::FactKind;
     use crate::status::Status;
@@ -287,6 +361,8 @@ mod tests {
             drops: vec![("late".into(), 1)],
             distributions: Distributions::default(),
             hook_runs: Vec::new(),
+            took: Duration::ZERO,
+            line: OnceLock::new(),
         })
     }
 
@@ -341,6 +417,23 @@ mod tests {
         thread::sleep(4 * BUSY);
         assert!(!late.is_finished(), "what is older is not told");
         answer_until(&service, || late.is_finished());
+    }
+
+    #[test]
+    fn nobody_waits_for_what_takes_long_and_was_known_a_moment_ago() {
+        let (quick, slow) = (Duration::from_micros(100), Duration::from_millis(20));
+        let after = |took, age| {
+            let known = Snapshot {
+                took,
+                ..Snapshot::clone(&snapshot())
+            };
+            Way::of(Duration::from_millis(age), &known)
+        };
+        assert_eq!(after(quick, 4), Way::Tell);
+        assert_eq!(after(quick, 6), Way::Wait, "it is soon there");
+        assert_eq!(after(slow, 199), Way::Tell, "a tenth of the loop's time");
+        assert_eq!(after(slow, 201), Way::TellAndRenew);
+        assert_eq!(after(slow, 2001), Way::Wait, "too old to be told");
     }
 
     #[test]

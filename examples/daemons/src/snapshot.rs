@@ -1,8 +1,10 @@
 //! A machine's state at one moment, for status and metrics.
 
 use std::collections::BTreeMap;
-use std::time::{Instant, SystemTime};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime};
 
+use serde::Serialize;
 use trigger::{DropReason, Failure, MemberId, MemberStatus, Stats};
 
 use crate::failure;
@@ -22,6 +24,40 @@ pub(crate) struct Snapshot {
     pub(crate) distributions: Distributions,
     /// Result, count.
     pub(crate) hook_runs: Vec<(&'static str, u64)>,
+    /// What it took to take it.
+    pub(crate) took: Duration,
+    /// The answer to `status`, once somebody has asked for it.
+    pub(crate) line: OnceLock<Option<Vec<u8>>>,
+}
+
+/// How many times as long as it took to take a snapshot serves everybody who asks: however many ask, it takes no more
+/// than a small part of the loop's time.
+const LIFETIME: u32 = 10;
+/// It serves for so long at least.
+const SHORTEST_LIFETIME: Duration = Duration::from_millis(5);
+/// What is told is never older for want of a newer one that could be taken at once.
+const LONGEST_LIFETIME: Duration = Duration::from_millis(500);
+
+impl Snapshot {
+    /// How long it is as good as a new one.
+    pub(crate) fn lifetime(&self) -> Duration {
+        (self.took * LIFETIME).clamp(SHORTEST_LIFETIME, LONGEST_LIFETIME)
+    }
+
+    /// The whole line that answers `status`, written once however many ask.
+    pub(crate) fn status_line(&self) -> Option<&[u8]> {
+        #[derive(Serialize)]
+        struct Answer<'a> {
+            status: &'a Status,
+        }
+        let write = || {
+            let status = &self.status;
+            let mut octets = serde_json::to_vec(&Answer { status }).ok()?;
+            octets.push(b'\n');
+            Some(octets)
+        };
+        self.line.get_or_init(write).as_deref()
+    }
 }
 
 /// What the daemon itself had to drop.

@@ -231,7 +231,15 @@ async fn converse(mut stream: tokio::net::UnixStream, ask: Ask) {
         }
         let answer = match serde_json::from_slice(&line) {
             Ok(Request::Status) => match ask.snapshot().await {
-                Some(snapshot) => Answer::Status(snapshot.status.clone()),
+                Some(snapshot) => {
+                    let Some(line) = snapshot.status_line() else {
+                        return;
+                    };
+                    if writer.write_all(line).await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
                 None => ending(),
             },
             Ok(Request::Reload) => ask.reload().await.map_or_else(ending, Answer::Reload),
