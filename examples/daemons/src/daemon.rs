@@ -45,7 +45,7 @@ use crate::signals::Signals;
 use crate::snapshot::{self, IoDrops, Snapshot};
 use crate::status::Status;
 use crate::supervisor::Supervisor;
-use crate::timings::{Distributions, Timings};
+use crate::timings::Timings;
 use crate::{clock, logging};
 
 /// How long the daemon takes to say goodbye at most.
@@ -103,7 +103,6 @@ struct Daemon {
     drops: IoDrops,
     began: Instant,
     wall_clock_told: Instant,
-    last_snapshot: Option<(Instant, Arc<Snapshot>)>,
     /// When the goodbye is over at the latest, once it has begun.
     ends: Option<Instant>,
     /// Whether a successor has everything.
@@ -236,7 +235,6 @@ impl Daemon {
             drops: IoDrops::default(),
             began: now,
             wall_clock_told: now,
-            last_snapshot: None,
             ends: None,
             departed: false,
         };
@@ -354,6 +352,10 @@ impl Daemon {
         }
         for source in ready {
             self.heed(now, *source)?;
+            if self.departed {
+                // What else has come is the successor's.
+                return Ok(());
+            }
         }
         if self.role.poll_timeout().is_some_and(|due| due <= now) {
             self.look_at_links(now);
@@ -601,7 +603,6 @@ impl Daemon {
             warn!(%error, "the kernel does not follow the settings");
         }
         Supervisor::reloaded();
-        self.last_snapshot = None;
         self.service.forget();
         for waiting in read.waiting {
             // Whoever has gone meanwhile needs no answer.
@@ -610,29 +611,7 @@ impl Daemon {
     }
 
     fn answer(&mut self, now: Instant) {
-        let fresh = self
-            .last_snapshot
-            .take()
-            .filter(|(at, snapshot)| now < *at + snapshot.lifetime());
-        let mut latest = fresh;
-        let others = self.service.answer(|| {
-            let (_, snapshot) = latest.get_or_insert_with(|| {
-                (
-                    now,
-                    Arc::new(take_snapshot(
-                        now,
-                        self.began,
-                        &self.role,
-                        &self.machine,
-                        self.drops,
-                        self.timings.distributions(),
-                        &self.hook_runs,
-                    )),
-                )
-            });
-            Arc::clone(snapshot)
-        });
-        self.last_snapshot = latest;
+        let others = self.service.answer(|| Arc::new(self.snapshot(now)));
         for asked in others {
             match asked {
                 Asked::Reload(waiting) => self.reloader.ask(Some(waiting)),
@@ -655,47 +634,41 @@ impl Daemon {
             self.role.key_found(now, &mut self.machine, found);
         }
     }
+
+    fn snapshot(&self, now: Instant) -> Snapshot {
+        let began = clock::now();
+        let (role, machine, mut drops) = (&self.role, &self.machine, self.drops);
+        if let Some(workers) = machine.workers() {
+            drops.add(workers.drops());
+        }
+        let mut peers = Vec::new();
+        machine.each(|machine| {
+            let (members, pairs) = (machine.members_in_use(), machine.pairs());
+            let (members, pairs) = (members.into_iter(), pairs.into_iter());
+            peers.extend(snapshot::peers(now, role.shared_keys(), members, pairs));
+        });
+        Snapshot {
+            taken: clock::wall(),
+            status: Status {
+                role: role.role().name().to_owned(),
+                identity: role.gateway().identity.to_string(),
+                uptime_seconds: now.saturating_duration_since(self.began).as_secs_f64(),
+                data_path: role.data_path().to_owned(),
+                peers,
+            },
+            negotiations: snapshot::negotiations(&machine.stats()),
+            drops: snapshot::drops(&machine.stats(), &machine.ike_stats(), drops),
+            distributions: self.timings.distributions().clone(),
+            hook_runs: self.hook_runs.counts(),
+            began,
+            took: clock::now().saturating_duration_since(began),
+            line: OnceLock::new(),
+        }
+    }
 }
 
 fn unwatched(error: io::Error) -> SystemError {
     SystemError::new("watch for packets", error, "check the system's limits")
-}
-
-fn take_snapshot(
-    now: Instant,
-    began: Instant,
-    role: &RoleState,
-    machine: &Machine,
-    mut drops: IoDrops,
-    distributions: &Distributions,
-    hook_runs: &HookRuns,
-) -> Snapshot {
-    let asked = clock::now();
-    if let Some(workers) = machine.workers() {
-        drops.add(workers.drops());
-    }
-    let mut peers = Vec::new();
-    machine.each(|machine| {
-        let (members, pairs) = (machine.members_in_use(), machine.pairs());
-        let (members, pairs) = (members.into_iter(), pairs.into_iter());
-        peers.extend(snapshot::peers(now, role.shared_keys(), members, pairs));
-    });
-    Snapshot {
-        taken: clock::wall(),
-        status: Status {
-            role: role.role().name().to_owned(),
-            identity: role.gateway().identity.to_string(),
-            uptime_seconds: now.saturating_duration_since(began).as_secs_f64(),
-            data_path: role.data_path().to_owned(),
-            peers,
-        },
-        negotiations: snapshot::negotiations(&machine.stats()),
-        drops: snapshot::drops(&machine.stats(), &machine.ike_stats(), drops),
-        distributions: distributions.clone(),
-        hook_runs: hook_runs.counts(),
-        took: clock::now().saturating_duration_since(asked),
-        line: OnceLock::new(),
-    }
 }
 
 /// The findings of a reload go into the log like everything else that runs.

@@ -262,8 +262,7 @@ fn labelled(labels: &[(&str, &str)]) -> Metric {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::sync::OnceLock;
-    use std::time::{Duration, SystemTime};
+    use std::time::SystemTime;
 
     use super::*;
     use crate::hook::HookRuns;
@@ -286,8 +285,7 @@ mod tests {
             drops: vec![("bad_icv".to_owned(), 5)],
             distributions: Distributions::default(),
             hook_runs: HookRuns::default().counts(),
-            took: Duration::ZERO,
-            line: OnceLock::new(),
+            ..Snapshot::example()
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod control;
 mod history;
+mod known;
 mod page;
 
 use std::fs;
@@ -13,17 +14,17 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{broadcast, oneshot};
 use tracing::warn;
 
 pub use self::control::{Answer, Reloading, Request, ask_reload, ask_status, follow_events};
-use crate::clock;
+use self::known::{Known, Way};
 use crate::fact::Fact;
 use crate::handover::{Handover, Piece};
 use crate::io::SystemError;
@@ -37,13 +38,6 @@ const FACT_BACKLOG: usize = 1024;
 
 /// How long the main loop may be busy before who asks is told what was known a moment ago.
 const BUSY: Duration = Duration::from_millis(20);
-/// Nobody waits for a snapshot that took the main loop longer than this, if there is one already: it is renewed beside.
-const SLOW: Duration = Duration::from_millis(2);
-/// What was known is told for this long.
-const STALE: Duration = Duration::from_secs(2);
-
-/// The latest snapshot and when it was taken.
-type Latest = Arc<Mutex<Option<(Instant, Arc<Snapshot>)>>>;
 
 /// What somebody wants of the main loop, and where the answer goes.
 pub(crate) enum Asked {
@@ -68,7 +62,7 @@ pub(crate) struct Departure {
 /// What the main loop holds: who waits for a snapshot, and who wants to hear what happens.
 pub(crate) struct Service {
     asked: mpsc::Receiver<Asked>,
-    latest: Latest,
+    known: Known,
     facts: broadcast::Sender<Arc<Fact>>,
     wake: Wake,
     control: PathBuf,
@@ -82,7 +76,7 @@ pub(crate) struct Service {
 #[derive(Clone)]
 struct Ask {
     asked: mpsc::Sender<Asked>,
-    latest: Latest,
+    known: Known,
     /// Whether a snapshot is being taken that nobody waits for.
     renews: Arc<AtomicBool>,
     facts: broadcast::Sender<Arc<Fact>>,
@@ -116,10 +110,10 @@ impl Service {
         let wake = Wake::new().map_err(failed)?;
         let (sender, asked) = mpsc::channel();
         let (facts, _) = broadcast::channel(FACT_BACKLOG);
-        let latest = Latest::default();
+        let known = Known::default();
         let ask = Ask {
             asked: sender,
-            latest: Arc::clone(&latest),
+            known: known.clone(),
             renews: Arc::default(),
             facts: facts.clone(),
             wake: wake.clone(),
@@ -147,7 +141,7 @@ impl Service {
             .map_err(failed)?;
         Ok(Self {
             asked,
-            latest,
+            known,
             facts,
             wake,
             control: control.to_owned(),
@@ -184,7 +178,7 @@ impl Service {
 
     /// What was known is true no more: nobody is told it.
     pub(crate) fn forget(&self) {
-        *lock(&self.latest) = None;
+        self.known.forget();
     }
 
     /// What a successor is handed.
@@ -231,59 +225,31 @@ impl Drop for Service {
     }
 }
 
-/// What becomes of a question, by what is known already.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Way {
-    /// That is as good as new.
-    Tell,
-    /// A new one takes its time: it is for whoever asks next.
-    TellAndRenew,
-    /// Who asks waits for a new one, as long as that is soon there.
-    Wait,
-}
-
-impl Way {
-    fn of(age: Duration, known: &Snapshot) -> Self {
-        if age < known.lifetime() {
-            Self::Tell
-        } else if SLOW < known.took && age < STALE {
-            Self::TellAndRenew
-        } else {
-            Self::Wait
-        }
-    }
-}
-
 impl Ask {
     /// What there is to know now; where the main loop is busy, a moment ago.
     async fn snapshot(&self) -> Option<Arc<Snapshot>> {
-        let known = lock(&self.latest).clone();
-        let known =
-            known.map(|(at, snapshot)| (clock::now().saturating_duration_since(at), snapshot));
-        if let Some((age, snapshot)) = &known {
-            match Way::of(*age, snapshot) {
-                Way::Tell => return Some(Arc::clone(snapshot)),
-                Way::TellAndRenew => {
-                    self.renew();
-                    return Some(Arc::clone(snapshot));
-                }
-                Way::Wait => {}
+        let known = match self.known.way() {
+            Way::Tell(known) => return Some(known),
+            Way::TellAndRenew(known) => {
+                self.renew();
+                return Some(known);
             }
-        }
+            Way::Wait(known) => known,
+        };
         let mut fresh = pin!(self.fresh());
         if let Ok(fresh) = tokio::time::timeout(BUSY, &mut fresh).await {
             return fresh;
         }
         match known {
-            Some((age, snapshot)) if age + BUSY < STALE => Some(snapshot),
-            _ => fresh.await,
+            Some(known) => Some(known),
+            None => fresh.await,
         }
     }
 
     /// What there is to know now, for others as well.
     async fn fresh(&self) -> Option<Arc<Snapshot>> {
         let snapshot = self.ask(Asked::Snapshot).await?;
-        *lock(&self.latest) = Some((clock::now(), Arc::clone(&snapshot)));
+        self.known.remember(Arc::clone(&snapshot));
         Some(snapshot)
     }
 
@@ -298,10 +264,7 @@ impl Ask {
                 let written = Arc::clone(&snapshot);
                 // Whoever asks meanwhile is told what is there.
                 let _ = tokio::task::spawn_blocking(move || written.status_line().is_some()).await;
-                // What was forgotten meanwhile is true no more, and this neither.
-                if let Some(latest) = lock(&ask.latest).as_mut() {
-                    *latest = (clock::now(), snapshot);
-                }
+                ask.known.remember(snapshot);
             }
             ask.renews.store(false, Ordering::Relaxed);
         });
@@ -327,43 +290,20 @@ impl Ask {
     }
 }
 
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
     use std::os::unix::fs::MetadataExt as _;
     use std::os::unix::net::{UnixListener, UnixStream};
-    use std::time::{Duration, UNIX_EPOCH};
-
-    use std::sync::OnceLock;
+    use std::time::Duration;
 
     use super::*;
+    use crate::clock;
     use crate::fact::FactKind;
-    use crate::status::Status;
-    use crate::timings::Distributions;
 
     fn snapshot() -> Arc<Snapshot> {
-        let status = Status {
-            role: "hub".into(),
-            identity: "hub".into(),
-            uptime_seconds: 1.0,
-            data_path: "user".to_owned(),
-            peers: Vec::new(),
-        };
-        Arc::new(Snapshot {
-            taken: UNIX_EPOCH,
-            status,
-            negotiations: Vec::new(),
-            drops: vec![("late".into(), 1)],
-            distributions: Distributions::default(),
-            hook_runs: Vec::new(),
-            took: Duration::ZERO,
-            line: OnceLock::new(),
-        })
+        Arc::new(Snapshot::example())
     }
 
     fn path(name: &str) -> PathBuf {
@@ -403,37 +343,22 @@ mod tests {
             thread::spawn(move || ask_status(&path).unwrap())
         };
         let first = ask();
-        answer_until(&service, || first.is_finished());
-        let age = |change: fn(&mut Instant)| {
-            if let Some((at, _)) = lock(&service.latest).as_mut() {
-                change(at);
-            }
-        };
-        age(|at| *at += Duration::from_secs(3600));
+        while !first.is_finished() {
+            service.answer(|| {
+                Arc::new(Snapshot {
+                    began: clock::now() + Duration::from_secs(3600),
+                    ..Snapshot::example()
+                })
+            });
+            thread::sleep(Duration::from_millis(1));
+        }
         // Nobody answers any more; the test would hang if anybody waited for it.
         assert_eq!(ask().join().unwrap().identity, "hub");
-        age(|at| *at -= Duration::from_secs(3600) + STALE);
+        service.forget();
         let late = ask();
         thread::sleep(4 * BUSY);
-        assert!(!late.is_finished(), "what is older is not told");
+        assert!(!late.is_finished(), "what was forgotten is not told");
         answer_until(&service, || late.is_finished());
-    }
-
-    #[test]
-    fn nobody_waits_for_what_takes_long_and_was_known_a_moment_ago() {
-        let (quick, slow) = (Duration::from_micros(100), Duration::from_millis(20));
-        let after = |took, age| {
-            let known = Snapshot {
-                took,
-                ..Snapshot::clone(&snapshot())
-            };
-            Way::of(Duration::from_millis(age), &known)
-        };
-        assert_eq!(after(quick, 4), Way::Tell);
-        assert_eq!(after(quick, 6), Way::Wait, "it is soon there");
-        assert_eq!(after(slow, 199), Way::Tell, "a tenth of the loop's time");
-        assert_eq!(after(slow, 201), Way::TellAndRenew);
-        assert_eq!(after(slow, 2001), Way::Wait, "too old to be told");
     }
 
     #[test]

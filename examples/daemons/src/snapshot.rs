@@ -24,7 +24,8 @@ pub(crate) struct Snapshot {
     pub(crate) distributions: Distributions,
     /// Result, count.
     pub(crate) hook_runs: Vec<(&'static str, u64)>,
-    /// What it took to take it.
+    /// When it was begun, and how long that took.
+    pub(crate) began: Instant,
     pub(crate) took: Duration,
     /// The answer to `status`, once somebody has asked for it.
     pub(crate) line: OnceLock<Option<Vec<u8>>>,
@@ -57,6 +58,30 @@ impl Snapshot {
             Some(octets)
         };
         self.line.get_or_init(write).as_deref()
+    }
+}
+
+#[cfg(test)]
+impl Snapshot {
+    /// Of a hub without branches, which has dropped one datagram.
+    pub(crate) fn example() -> Self {
+        Self {
+            taken: SystemTime::UNIX_EPOCH,
+            status: Status {
+                role: "hub".into(),
+                identity: "hub".into(),
+                uptime_seconds: 1.0,
+                data_path: "user".to_owned(),
+                peers: Vec::new(),
+            },
+            negotiations: Vec::new(),
+            drops: vec![("late".into(), 1)],
+            distributions: Distributions::default(),
+            hook_runs: Vec::new(),
+            began: crate::clock::now(),
+            took: Duration::ZERO,
+            line: OnceLock::new(),
+        }
     }
 }
 

@@ -25,7 +25,7 @@ mod world;
 pub use campaign::{Campaign, Outcome, Summary};
 pub use command::{Command, Selection, run};
 pub use distribution::Distribution;
-pub use not_up::NotUp;
+pub use not_up::{NotUp, Standstill};
 pub use plan::{PAIRS, PairPlan, Plan};
 pub use scenario::{Bound, Scenario};
 pub use site::{Fact, Site};
