@@ -6,8 +6,8 @@ use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ike_core::Encapsulation;
-use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{ReceiveTimestampns, UdpGroSegment};
+use nix::sys::socket::{getsockopt, setsockopt};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 use rustix::io::Errno;
 use rustix::net::sockopt;
@@ -389,8 +389,14 @@ impl OuterSocket {
                 Ok(setsockopt(&self.socket, UdpEncap, &ESP_IN_UDP)?)
             }
             EspBy::Program => {
-                // A predecessor may have left it to the kernel. One that knows no such thing has nothing to undo.
-                let _ = setsockopt(&self.socket, UdpEncap, &NOTHING);
+                // Only after a predecessor that left it to the kernel: to a socket that was ever asked, even for
+                // nothing, the kernel gives datagrams one by one.
+                if getsockopt(&self.socket, UdpEncap).is_ok_and(|former| former != NOTHING) {
+                    info!(
+                        "the predecessor left ESP to the kernel: until the next start, datagrams are received one by one"
+                    );
+                    setsockopt(&self.socket, UdpEncap, &NOTHING)?;
+                }
                 Ok(())
             }
         }
@@ -555,6 +561,12 @@ mod tests {
 
     /// A socket, and another to which it has sent packets as one train: what arrived, in its order.
     fn sent(prepare: impl Fn(&OuterSocket), packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let (arrived, _) = received(prepare, packets);
+        arrived
+    }
+
+    /// The same, and whether the kernel gave several of them at once.
+    fn received(prepare: impl Fn(&OuterSocket), packets: &[Vec<u8>]) -> (Vec<Vec<u8>>, bool) {
         let [sender, receiver] =
             [(); 2].map(|()| OuterSocket::udp(([127, 0, 0, 1], 0).into(), None));
         let [mut sender, receiver] = [sender.unwrap(), receiver.unwrap()];
@@ -572,7 +584,7 @@ mod tests {
         let lost = sender.send_train(&path, &Train::of(packets));
         assert!(matches!(lost, (0, None)), "{lost:?}");
         let mut buffers = ReceiveBuffers::default();
-        let mut arrived = Vec::new();
+        let (mut arrived, mut merged) = (Vec::new(), false);
         while arrived.len() < packets.len() {
             match receiver.receive(0, &mut buffers) {
                 Ok(datagrams) => arrived.extend(datagrams.map(|datagram| {
@@ -581,8 +593,20 @@ mod tests {
                 })),
                 Err(error) => assert!(super::super::would_block(&error), "{error}"),
             }
+            merged |= buffers.meta.iter().any(|meta| meta.stride < meta.len);
         }
-        arrived
+        (arrived, merged)
+    }
+
+    #[test]
+    fn the_kernel_gives_datagrams_together_unless_it_takes_the_esp_out() {
+        let packets = vec![vec![1; 1000]; 8];
+        let by = |esp: EspBy| move |outer: &OuterSocket| outer.leave_esp_to(esp).unwrap();
+        let (_, untouched) = received(|_| {}, &packets);
+        let (_, by_program) = received(by(EspBy::Program), &packets);
+        assert_eq!(by_program, untouched);
+        let (_, without) = received(OuterSocket::do_without_offload, &packets);
+        assert!(!without);
     }
 
     fn trigger_path(source: SocketAddr, destination: SocketAddr) -> Path {
