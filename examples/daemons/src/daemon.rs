@@ -39,6 +39,7 @@ use crate::machine::Machine;
 use crate::names::Names;
 use crate::privileges;
 use crate::role::Role;
+use crate::scheduling;
 use crate::service::{Asked, Departure, Reloading, Service};
 use crate::settings::{GatewaySettings, Report, RouteSettings, SettingsError};
 use crate::signals::Signals;
@@ -203,6 +204,12 @@ impl Daemon {
             Some(settings) => hook::begin(settings, role.role(), service.listen())?,
             None => HookRuns::default(),
         };
+        if gateway.realtime {
+            scheduling::realtime().map_err(|error| {
+                let remedy = "run it as root, or let its unit have `LimitRTPRIO=1` and `RestrictRealtime=no`; or leave out `realtime`";
+                SystemError::new("go before all that is ordinary", error, remedy)
+            })?;
+        }
         privileges::keep_what_running_takes(outside.kernel.is_some()).map_err(|error| {
             let remedy = "run it as root or with the capabilities of its systemd unit";
             SystemError::new("give up capabilities", error, remedy)

@@ -26,6 +26,7 @@ mod pace;
 mod privileges;
 pub mod role;
 pub mod roll;
+mod scheduling;
 pub mod service;
 pub mod settings;
 mod signals;

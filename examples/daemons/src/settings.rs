@@ -219,6 +219,7 @@ fn home(name: &str) -> Option<Home> {
         | "psk_lifetime"
         | "workers"
         | "answer_unknown_identities"
+        | "realtime"
         | "dataplane" => Home::Top,
         "addresses" | "mtu" | "offload" => Home::Table("`[tun]`"),
         "command" | "events" | "timeout" => Home::Table("`[hook]`"),

@@ -308,6 +308,7 @@ fn settings_file(
         dpd_delay,
         always_encapsulate,
         offload,
+        realtime,
         measured,
         metrics,
         absent_branches,
@@ -349,6 +350,7 @@ fn settings_file(
          ike_lifetime = \"{}s\"\n\
          sa_lifetime = \"{}s\"\n\
          dpd_delay = \"{}s\"\n\
+         realtime = {realtime}\n\
          encapsulation = \"{}\"\n\
          control = \"{}\"\n\
          {outlet}\n\

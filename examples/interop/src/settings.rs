@@ -22,6 +22,8 @@ pub struct Settings {
     pub always_encapsulate: bool,
     /// Packets to and from the kernel many in one.
     pub offload: bool,
+    /// Packets before all that is ordinary, at our ends.
+    pub realtime: bool,
     /// A short log and no key log, as on a machine at work.
     pub measured: bool,
     /// Counters to read, and the status page with them, where `measured`.
@@ -43,6 +45,7 @@ impl Settings {
             dpd_delay: Duration::from_secs(20),
             always_encapsulate: false,
             offload: true,
+            realtime: false,
             measured: false,
             metrics: true,
             absent_branches: 0,

@@ -10,6 +10,7 @@ use tracing::warn;
 
 use crate::key_command::{KeyCommand, KeyCommandError};
 use crate::privileges;
+use crate::scheduling;
 use crate::wake::Wake;
 
 /// Programs that run at the same time. More wait; each branch has at most one.
@@ -81,6 +82,9 @@ impl KeyStore {
 
 /// Answers questions until there are none.
 fn work(queue: &Mutex<Queue>, finished: &mpsc::Sender<Found>, wake: &Wake) {
+    if let Err(error) = scheduling::ordinary() {
+        warn!(%error, "programs that print keys run with the daemon's priority");
+    }
     // A program has no more rights than the user that the daemon runs as.
     if let Err(error) = privileges::give_up_all() {
         warn!(%error, "programs that print keys run with the daemon's capabilities");

@@ -9,6 +9,7 @@ use tracing::warn;
 
 use super::RunError;
 use crate::role::Role;
+use crate::scheduling;
 use crate::service::Reloading;
 use crate::settings::{Accepted, BranchSettings, HubSettings, Report};
 use crate::wake::Wake;
@@ -95,6 +96,8 @@ impl Reloader {
         let (role, config) = (self.role, self.config.clone());
         let (sender, wake) = (self.sender.clone(), self.wake.clone());
         let work = move || {
+            // It takes longer otherwise than packets may wait.
+            let _ = scheduling::ordinary();
             // Without a main loop nobody needs it.
             let _ = sender.send(Fresh::load(role, &config));
             wake.up();

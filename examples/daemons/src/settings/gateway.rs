@@ -28,6 +28,7 @@ const DPD_DELAY: Key = Key::new("dpd_delay", "dpd_delay = \"20s\"");
 const CONTROL: Key = Key::new("control", "control = \"/run/ike-hub.sock\"");
 const METRICS: Key = Key::new("metrics", "metrics = \"127.0.0.1:9464\"");
 const ALLOW_WEAK_PSK: Key = Key::new("allow_weak_psk", "allow_weak_psk = true");
+const REALTIME: Key = Key::new("realtime", "realtime = true");
 const KEY_LOG: Key = Key::new("key_log", "key_log = \"keys\"");
 
 const ENCAPSULATIONS: [(&str, Encapsulation); 2] = [
@@ -78,6 +79,8 @@ pub struct GatewaySettings {
     pub metrics: Option<SocketAddr>,
     /// Whether guessable keys are accepted.
     pub allow_weak_psk: bool,
+    /// Whether packets go before whatever else runs on the machine.
+    pub realtime: bool,
     /// Directory for Wireshark's key files, if they are to be written.
     pub key_log: Option<PathBuf>,
     /// What is run when something has happened.
@@ -146,6 +149,7 @@ pub(super) fn read(
     let control = optional(root, CONTROL, |item| socket_path(item, directory));
     let metrics = optional(root, METRICS, metrics_address);
     let allow_weak_psk = optional(root, ALLOW_WEAK_PSK, |item| item.boolean()).unwrap_or(false);
+    let realtime = optional(root, REALTIME, |item| item.boolean()).unwrap_or(false);
     let key_log = optional(root, KEY_LOG, |item| value::path(item, directory));
     let hook = hook::read(root, directory);
     let tun = tun::read(root, &format!("{}0", role.name()));
@@ -164,6 +168,7 @@ pub(super) fn read(
         control: control.unwrap_or_else(|| default_control(role)),
         metrics,
         allow_weak_psk,
+        realtime,
         key_log,
         hook,
         tun,

@@ -27,6 +27,7 @@ pub(super) enum Kind {
         build: Build,
         esp: &'static str,
         encapsulated: bool,
+        realtime: bool,
     },
     /// charon with kernel-libipsec at both ends.
     StrongSwan { esp: &'static str },
@@ -44,9 +45,11 @@ impl Kind {
                 build,
                 esp,
                 encapsulated,
+                realtime,
             } => {
                 let way = if *encapsulated { "UDP" } else { "raw" };
-                format!("{} {esp} {way}", build.name)
+                let first = if *realtime { " realtime" } else { "" };
+                format!("{} {esp} {way}{first}", build.name)
             }
             Self::StrongSwan { esp } => format!("strongSwan {esp}"),
             Self::WireGuardGo => "wireguard-go".to_owned(),
@@ -98,9 +101,21 @@ impl Contender {
         let carrier = match kind {
             Kind::Veth => Carrier::Wire(lab),
             Kind::Ours {
-                esp, encapsulated, ..
-            } => ipsec(lab, site, Make::Ours, esp, *encapsulated)?,
-            Kind::StrongSwan { esp } => ipsec(lab, site, Make::StrongSwan, esp, false)?,
+                esp,
+                encapsulated,
+                realtime,
+                ..
+            } => {
+                let settings = Settings {
+                    always_encapsulate: *encapsulated,
+                    realtime: *realtime,
+                    ..Settings::new(IKE, esp)
+                };
+                ipsec(lab, site, Make::Ours, settings)?
+            }
+            Kind::StrongSwan { esp } => {
+                ipsec(lab, site, Make::StrongSwan, Settings::new(IKE, esp))?
+            }
             Kind::WireGuardGo => Carrier::WireGuard(
                 WireGuard::start(&lab, "wireguard-go", &["-f"], site.directory())?,
                 lab,
@@ -214,17 +229,10 @@ fn place<'a>(hosts: &'a Option<Hosts>, lab: &'a Lab, role: Role) -> &'a Namespac
     }
 }
 
-fn ipsec(
-    lab: Lab,
-    site: &Site,
-    make: Make,
-    esp: &'static str,
-    encapsulated: bool,
-) -> Result<Carrier> {
+fn ipsec(lab: Lab, site: &Site, make: Make, settings: Settings) -> Result<Carrier> {
     let settings = Settings {
-        always_encapsulate: encapsulated,
         measured: true,
-        ..Settings::new(IKE, esp)
+        ..settings
     };
     let ends = Ends::alike(make, make, &settings);
     let tunnel = Tunnel::up_in(lab, site, lab::Path::Plain, ends)?;
