@@ -45,7 +45,7 @@ pub(super) fn start(config: &Path, takeover: bool) -> Result<Daemon, RunError> {
         obstacle: settings.kernel_obstacle(),
     };
     let mut outside = Outside::open(&settings.gateway, settings.routes, &reasons, takeover)?;
-    let links = LinkWatch::open(outside.tun.index())?;
+    let links = LinkWatch::of_addresses(outside.tun.index())?;
     // What belongs to a predecessor is touched only when it has departed.
     let (roll, entries) = if outside.handover.is_from_predecessor() {
         (Roll::prepare(&settings.roll)?, Vec::new())

@@ -1,4 +1,5 @@
-//! Watches for the way to the hub to appear, change or go: the branch's link.
+//! Watches for the way to the hub to appear, change or go: the branch's link. Of a hub, whose routes follow the addresses
+//! of its machine: for those to change.
 
 use core::net::IpAddr;
 use std::io;
@@ -46,11 +47,26 @@ impl LinkWatch {
     ///
     /// [`SystemError`] says what to do.
     pub fn open(tun: u32) -> Result<Self, SystemError> {
+        let all = [LINK, IPV4_ADDRESS, IPV4_ROUTE, IPV6_ADDRESS, IPV6_ROUTE];
+        Self::listen(tun, &all)
+    }
+
+    /// The same for a hub, which is told of addresses only: it sets a route whenever a pair comes up, and would be woken by
+    /// each of its own to look at the routes of all.
+    ///
+    /// # Errors
+    ///
+    /// [`SystemError`] says what to do.
+    pub fn of_addresses(tun: u32) -> Result<Self, SystemError> {
+        Self::listen(tun, &[IPV4_ADDRESS, IPV6_ADDRESS])
+    }
+
+    fn listen(tun: u32, groups: &[u32]) -> Result<Self, SystemError> {
         let open = || -> io::Result<Self> {
             let mut announcements = Socket::new(NETLINK_ROUTE)?;
             announcements.bind(&SocketAddr::new(0, 0))?;
-            for group in [LINK, IPV4_ADDRESS, IPV4_ROUTE, IPV6_ADDRESS, IPV6_ROUTE] {
-                announcements.add_membership(group)?;
+            for group in groups {
+                announcements.add_membership(*group)?;
             }
             announcements.set_non_blocking(true)?;
             Ok(Self {
@@ -112,5 +128,52 @@ impl LinkWatch {
 impl AsFd for LinkWatch {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.announcements.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::super::rtnetlink::{Existing, Route};
+    use super::*;
+
+    /// The loopback interface of any network namespace.
+    const LOOPBACK: u32 = 1;
+
+    fn refusing(destination: &str) -> Route {
+        Route {
+            destination: destination.parse().unwrap(),
+            interface: None,
+            source: None,
+            metric: 7,
+            table: 254,
+            protocol: 178,
+        }
+    }
+
+    /// In a network namespace of the test's own; without the right to that it is left out.
+    #[test]
+    fn a_hub_is_told_of_addresses_and_not_of_the_routes_that_it_sets() {
+        let test = || {
+            if unshare(CloneFlags::CLONE_NEWNET).is_err() {
+                return;
+            }
+            let mut netlink = Rtnetlink::open().unwrap();
+            let hub = LinkWatch::of_addresses(LOOPBACK).unwrap();
+            let branch = LinkWatch::open(LOOPBACK).unwrap();
+            let told = || (hub.drain().unwrap(), branch.drain().unwrap());
+            assert_eq!(told(), (false, false));
+            let route = refusing("10.9.0.0/24");
+            netlink.add_route(&route, Existing::Refuse).unwrap();
+            assert_eq!(told(), (false, true));
+            netlink
+                .add_address(LOOPBACK, "10.9.1.1/24".parse().unwrap())
+                .unwrap();
+            assert_eq!(told(), (true, true));
+        };
+        thread::spawn(test).join().unwrap();
     }
 }
