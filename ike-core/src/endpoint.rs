@@ -60,6 +60,10 @@ pub struct Endpoint {
     next_request: u64,
     half_open: HalfOpenTable,
     slots: Slots,
+    /// When the next message 3 that waits may have its turn.
+    turn_due: Instant,
+    /// When the one before had its turn, until it is known how long that took.
+    serving: Option<Instant>,
     pool: ExponentPool,
     /// When the next value may be made for the pool.
     pool_due: Instant,
@@ -103,6 +107,8 @@ impl Endpoint {
             next_request: 1,
             half_open: HalfOpenTable::default(),
             slots: Slots::new(now, config.key_exchange_time()),
+            turn_due: now,
+            serving: None,
             pool: ExponentPool::new(config.exponent_pool()),
             pool_due: now,
             pool_filled: now,
@@ -455,6 +461,9 @@ impl Endpoint {
             self.pool_filled = self.now;
             self.pool_due = self.now + POOL_PAUSE;
         }
+        if self.turn_due <= self.now {
+            self.serve_next();
+        }
     }
 
     /// The next datagram to send.
@@ -476,6 +485,9 @@ impl Endpoint {
             return Some(self.now);
         }
         let pool = (!self.closed && self.pool.is_short()).then_some(self.pool_due);
+        // Who has been served is looked after once more, to see how long it took.
+        let serves = self.serving.is_some() || self.half_open.turns() != 0;
+        let turn = serves.then_some(self.turn_due);
         let pending = self
             .pending
             .values()
@@ -486,6 +498,7 @@ impl Endpoint {
             self.half_open.next_expiry(),
             pending,
             pool,
+            turn,
         ]
         .into_iter()
         .flatten()

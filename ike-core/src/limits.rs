@@ -23,6 +23,15 @@ pub(crate) const LONGEST_SLOT: Duration = Duration::from_secs(30);
 /// What a peer costs us in a second beside its key exchange, as a share of that one, while many come back.
 pub(crate) const PEER_SHARE: f64 = 0.003;
 
+/// Over how many key exchanges their time is averaged.
+pub(crate) const MEASURED: u32 = 16;
+
+/// How many times longer than those before it a key exchange is believed to have taken.
+pub(crate) const BELIEVED_SLOWER: u32 = 8;
+
+/// Until the next turn: any time that is not now.
+pub(crate) const TURN_PAUSE: Duration = Duration::from_micros(1);
+
 /// Beyond this, an initiator is asked to wait with message 3.
 pub(crate) const SHORTEST_SLOT: Duration = Duration::from_millis(25);
 

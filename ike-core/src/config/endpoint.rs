@@ -358,7 +358,12 @@ impl EndpointConfigBuilder {
     ///
     /// As a responder, when many come at once, we ask each initiator that understands it to send message 3 when its turn
     /// comes, so long after the one before it and 0.3 % more for each second that the key exchanges of all known peers would
-    /// take: that is left to what else they want. Too short a time makes a queue, too long a one wastes time.
+    /// take: that is left to what else they want. Too long a time wastes some. Too short a one makes a queue, and is
+    /// corrected: how long key exchanges really take is measured by the times at which we are called.
+    ///
+    /// With a time other than zero a message 3 is no longer served where it comes in, but by
+    /// [`handle_timeout`](crate::Endpoint::handle_timeout), one at a time and in the order of the slots, so that what costs
+    /// less is not kept waiting by those that come together. A driver takes in what has come between two calls of it.
     pub fn key_exchange_time(mut self, time: Duration) -> Self {
         self.0.key_exchange_time = time;
         self

@@ -13,7 +13,7 @@ use crate::event::{CredentialsRequest, Event, PeerId, Role};
 use crate::isakmp_sa::{Fingerprint, IsakmpSa, Path};
 use crate::limits::{
     HELD_MESSAGE_LEN, PENDING_CREDENTIALS, PENDING_PATIENCE, PENDING_PER_PREFIX,
-    REMEMBERED_REFUSALS,
+    REMEMBERED_REFUSALS, TURN_PAUSE,
 };
 use crate::phase_one::aggressive_responder::{
     Answer, AwaitingHashI, FirstMessage, Initiator, Verified,
@@ -174,9 +174,14 @@ impl Endpoint {
             .pool
             .take(group)
             .ok_or(DatagramError::InvalidKeyExchange)?;
-        let former = self.half_open.slot_of(&first.identity, self.now);
-        let others = self.peers.len().max(self.credentials.len());
-        let slot = former.unwrap_or_else(|| self.slots.reserve(self.now, others));
+        let former = self
+            .half_open
+            .slot_of(&first.identity, path.remote.ip(), self.now);
+        let (waiting, others) = (
+            self.half_open.turns(),
+            self.peers.len().max(self.credentials.len()),
+        );
+        let slot = former.unwrap_or_else(|| self.slots.reserve(self.now, waiting, others));
         let answer = Answer {
             endpoint: &self.config,
             config,
@@ -253,7 +258,52 @@ impl Endpoint {
         self.report_stranger(first.identity.clone(), path, error);
     }
 
+    /// Takes in message 3. Where key exchanges take time that others wait for, it waits for its turn: whatever costs less
+    /// is not kept waiting by those that have come together.
     pub(super) fn receive_third(
+        &mut self,
+        message: &Message<'_>,
+        contents: &[u8],
+        path: Path,
+    ) -> Result<(), DatagramError> {
+        let cookies = message.header().cookies();
+        let awaiting = self.half_open.get(cookies);
+        if self.slots.busy().is_zero() || awaiting.is_some_and(AwaitingHashI::has_keys) {
+            return self.serve_third(message, contents, path);
+        }
+        let contents = Bytes::copy_from_slice(contents);
+        self.half_open.wait(cookies, HeldMessage { path, contents })
+    }
+
+    /// Serves the exchange whose turn it is. One at a time: the embedder looks at what has come in between.
+    pub(super) fn serve_next(&mut self) {
+        if let Some(began) = self.serving.take() {
+            self.slots
+                .measure(self.now.saturating_duration_since(began));
+        }
+        let Some((cookies, thirds)) = self.half_open.take_turn() else {
+            return;
+        };
+        self.serving = Some(self.now);
+        self.turn_due = self.now + TURN_PAUSE;
+        for HeldMessage { path, contents } in thirds {
+            let served = Message::decode(&contents).map_err(DatagramError::from);
+            let served = served.and_then(|message| {
+                if self.half_open.get(cookies).is_some() {
+                    self.serve_third(&message, &contents, path)
+                } else {
+                    self.receive_aggressive(&message, &contents, path)
+                }
+            });
+            if let Err(error) = served {
+                self.output.stats.drops.count(&error);
+                tracing::debug!(source = %path.remote, %error, "message 3 dropped");
+            }
+        }
+        self.gauge();
+    }
+
+    fn serve_third(
         &mut self,
         message: &Message<'_>,
         contents: &[u8],

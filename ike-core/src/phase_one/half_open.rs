@@ -26,6 +26,9 @@ pub(crate) struct HeldMessage {
 pub(crate) struct HalfOpen {
     pub(crate) awaiting: AwaitingHashI,
     held: Vec<HeldMessage>,
+    /// Messages 3, of which at most one is genuine, and what place they wait for their turn at.
+    thirds: Vec<HeldMessage>,
+    turn: Option<Instant>,
     prefix: Prefix,
     age: u64,
 }
@@ -48,6 +51,10 @@ pub(crate) struct HalfOpenTable {
     crowded: BTreeSet<(usize, Identity)>,
     /// Hosts with several exchanges.
     crowded_hosts: BTreeSet<(Prefix, usize, IpAddr)>,
+    /// Exchanges whose message 3 waits, in the order of their turns.
+    turns: BTreeSet<(Instant, u64)>,
+    /// The one of them of each initiator.
+    waiting: BTreeMap<(IpAddr, Identity), u64>,
     next_age: u64,
     held_octets: usize,
 }
@@ -156,6 +163,8 @@ impl HalfOpenTable {
         let entry = HalfOpen {
             awaiting,
             held: Vec::new(),
+            thirds: Vec::new(),
+            turn: None,
             prefix,
             age,
         };
@@ -286,11 +295,13 @@ impl HalfOpenTable {
         &mut self,
         cookies: CookiePair,
     ) -> Option<(AwaitingHashI, Vec<HeldMessage>)> {
+        self.drop_turn(cookies);
         let HalfOpen {
             awaiting,
             held,
             prefix,
             age,
+            ..
         } = *self.entries.remove(&cookies)?;
         self.by_age.remove(&age);
         self.by_expiry.remove(&(awaiting.expires(), age));
@@ -305,11 +316,80 @@ impl HalfOpenTable {
         }
         self.discount_host(prefix, source, age);
         self.discount_identity(&awaiting.identity, age);
-        self.held_octets -= held
-            .iter()
-            .map(|message| message.contents.len())
-            .sum::<usize>();
+        self.held_octets -= octets(&held);
         Some((awaiting, held))
+    }
+
+    /// Has a message 3 wait for the turn of its exchange, which comes in the order of the slots. Repetitions of what
+    /// waits are dropped before anything is computed. An initiator has one turn, whatever it has begun: the exchange that
+    /// it finishes last takes the place of the one before.
+    pub(crate) fn wait(
+        &mut self,
+        cookies: CookiePair,
+        message: HeldMessage,
+    ) -> Result<(), DatagramError> {
+        let len = message.contents.len();
+        let entry = self
+            .entries
+            .get_mut(&cookies)
+            .ok_or(DatagramError::UnknownCookies)?;
+        let source = entry.awaiting.path.remote.ip();
+        if source != message.path.remote.ip() {
+            return Err(DatagramError::WrongSource);
+        }
+        let mut thirds = entry.thirds.iter();
+        if thirds.any(|third| third.contents == message.contents) {
+            return Err(DatagramError::Duplicate);
+        }
+        let room = len <= HELD_MESSAGE_LEN && self.held_octets + len <= HELD_OCTETS;
+        if !room || HELD_MESSAGES <= entry.thirds.len() {
+            return Err(DatagramError::LimitReached);
+        }
+        self.held_octets += len;
+        entry.thirds.push(message);
+        if entry.turn.is_some() {
+            return Ok(());
+        }
+        let (age, slot) = (entry.age, entry.awaiting.slot);
+        let initiator = (source, entry.awaiting.identity.clone());
+        let former = self.waiting.get(&initiator);
+        let former = former.and_then(|age| self.by_age.get(age).copied());
+        let turn = former.and_then(|former| self.drop_turn(former));
+        let turn = turn.map_or(slot, |turn| turn.min(slot));
+        self.turns.insert((turn, age));
+        self.waiting.insert(initiator, age);
+        if let Some(entry) = self.entries.get_mut(&cookies) {
+            entry.turn = Some(turn);
+        }
+        Ok(())
+    }
+
+    /// Whose turn it is, and the messages 3 that wait.
+    pub(crate) fn take_turn(&mut self) -> Option<(CookiePair, Vec<HeldMessage>)> {
+        let (_, age) = self.turns.first()?;
+        let cookies = *self.by_age.get(age)?;
+        let thirds = core::mem::take(&mut self.entries.get_mut(&cookies)?.thirds);
+        self.held_octets -= octets(&thirds);
+        self.drop_turn(cookies);
+        Some((cookies, thirds))
+    }
+
+    /// How many wait for their turns.
+    pub(crate) fn turns(&self) -> usize {
+        self.turns.len()
+    }
+
+    /// Takes an exchange out of those that wait. Returns the place that it had.
+    fn drop_turn(&mut self, cookies: CookiePair) -> Option<Instant> {
+        let entry = self.entries.get_mut(&cookies)?;
+        let turn = entry.turn.take()?;
+        self.held_octets -= octets(&entry.thirds);
+        entry.thirds.clear();
+        self.turns.remove(&(turn, entry.age));
+        let source = entry.awaiting.path.remote.ip();
+        self.waiting
+            .remove(&(source, entry.awaiting.identity.clone()));
+        Some(turn)
     }
 
     /// Holds a message until message 3 has come. `false` if there is no room.
@@ -341,10 +421,20 @@ impl HalfOpenTable {
     }
 
     /// The slot that an identity was given and that is yet to come. Whoever begins anew under the same name has that one
-    /// again: a flood under one name takes the time of one key exchange.
-    pub(crate) fn slot_of(&self, identity: &Identity, now: Instant) -> Option<Instant> {
+    /// again: a flood under one name takes the time of one key exchange. Whoever waits for its turn, and begins anew from
+    /// the same address for want of patience, keeps its place.
+    pub(crate) fn slot_of(
+        &self,
+        identity: &Identity,
+        from: IpAddr,
+        now: Instant,
+    ) -> Option<Instant> {
         let slot = self.latest_of(identity)?.slot;
-        (now < slot).then_some(slot)
+        if now < slot {
+            return Some(slot);
+        }
+        let age = self.waiting.get(&(from, identity.clone()))?;
+        self.entries.get(self.by_age.get(age)?)?.turn
     }
 
     /// Whether somebody at this address is under way as this identity.
@@ -376,6 +466,10 @@ impl HalfOpenTable {
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
+}
+
+fn octets(messages: &[HeldMessage]) -> usize {
+    messages.iter().map(|message| message.contents.len()).sum()
 }
 
 /// Whoever has several exchanges has a place by their number.

@@ -11,7 +11,7 @@ use core::time::Duration;
 
 use crate::cookie::CookiePair;
 use crate::crypto::{Digest, Skeyid};
-use crate::limits::{LONGEST_SLOT, PEER_SHARE, SHORTEST_SLOT};
+use crate::limits::{BELIEVED_SLOWER, LONGEST_SLOT, MEASURED, PEER_SHARE, SHORTEST_SLOT};
 use crate::time::Instant;
 use crate::wire::numbers::{NotifyType, PayloadType, ProtocolId};
 use crate::wire::{Notification, Payloads};
@@ -75,7 +75,9 @@ pub(crate) fn wait(
 pub(crate) struct Slots {
     /// Until when the time has been given away.
     free: Instant,
-    /// How long one key exchange keeps us busy; zero if nobody is to wait.
+    /// How long one key exchange keeps us busy, at least; zero if nobody is to wait.
+    shortest: Duration,
+    /// How long one has taken lately, on average.
     busy: Duration,
 }
 
@@ -83,7 +85,11 @@ impl Slots {
     pub(crate) fn new(now: Instant, busy: Duration) -> Self {
         // Longer than anybody waits would be no better.
         let busy = busy.min(LONGEST_SLOT);
-        Self { free: now, busy }
+        Self {
+            free: now,
+            shortest: busy,
+            busy,
+        }
     }
 
     /// How long one key exchange keeps us busy; zero if nobody is to wait.
@@ -91,19 +97,30 @@ impl Slots {
         self.busy
     }
 
+    /// Takes note of how long a key exchange has taken, with whatever else came in between: a machine has other things to
+    /// do as well, and is not always as fast as it can be.
+    pub(crate) fn measure(&mut self, took: Duration) {
+        // A machine that was stopped meanwhile says nothing about those to come.
+        let took = took.min(self.busy * BELIEVED_SLOWER);
+        let average = (self.busy * (MEASURED - 1) + took) / MEASURED;
+        self.busy = average.clamp(self.shortest, LONGEST_SLOT);
+    }
+
     /// Until when the time has been given away.
     pub(crate) const fn free(&self) -> Instant {
         self.free
     }
 
-    /// When the next key exchange can be served, beside what so many peers want that are known. Whoever asks beyond the
-    /// longest wait is told that one.
-    pub(crate) fn reserve(&mut self, now: Instant, peers: usize) -> Instant {
-        let slot = self.free.max(now);
+    /// When the next key exchange can be served, after those that `wait` for their turns and beside what so many peers
+    /// want that are known. Whoever asks beyond the longest wait is told that one.
+    pub(crate) fn reserve(&mut self, now: Instant, wait: usize, peers: usize) -> Instant {
+        let distance = spaced(self.busy, peers);
+        let wait = distance.saturating_mul(u32::try_from(wait).unwrap_or(u32::MAX));
+        let slot = self.free.max(now + wait.min(LONGEST_SLOT));
         if now + LONGEST_SLOT < slot {
             return now + LONGEST_SLOT;
         }
-        self.free = slot + spaced(self.busy, peers);
+        self.free = slot + distance;
         slot
     }
 }
@@ -130,6 +147,41 @@ mod tests {
     use super::*;
 
     const BUSY: Duration = Duration::from_millis(10);
+
+    fn slots() -> (Slots, Instant) {
+        #[expect(clippy::disallowed_methods, reason = "an origin for virtual time")]
+        let now = Instant::now();
+        (Slots::new(now, BUSY), now)
+    }
+
+    #[test]
+    fn slots_follow_how_long_key_exchanges_take_but_for_what_cannot_be() {
+        let (mut slots, _) = slots();
+        for _ in 0..100 {
+            slots.measure(3 * BUSY);
+        }
+        assert!((BUSY * 29 / 10..=3 * BUSY).contains(&slots.busy()));
+        for _ in 0..100 {
+            slots.measure(Duration::ZERO);
+        }
+        assert_eq!(
+            slots.busy(),
+            BUSY,
+            "as long as on a machine that does nothing else"
+        );
+        slots.measure(Duration::from_secs(3600));
+        assert!(slots.busy() < 2 * BUSY, "the machine was stopped");
+    }
+
+    #[test]
+    fn who_comes_has_a_slot_after_those_who_wait_for_their_turns() {
+        let (mut slots, now) = slots();
+        assert_eq!(slots.reserve(now, 0, 0), now);
+        assert_eq!(slots.reserve(now, 0, 0), now + BUSY);
+        assert_eq!(slots.reserve(now, 7, 0), now + 7 * BUSY);
+        assert_eq!(slots.reserve(now, 0, 0), now + 8 * BUSY);
+        assert_eq!(slots.reserve(now, usize::MAX, 0), now + LONGEST_SLOT);
+    }
 
     #[test]
     fn a_slow_machine_with_many_peers_leaves_time_for_what_else_they_want() {

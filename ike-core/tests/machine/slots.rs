@@ -425,3 +425,132 @@ fn the_hub_waits_for_message_3_as_long_after_the_slot_as_else_after_message_2() 
     assert_eq!(world.hub.stats().half_open, 0);
     assert_eq!(expired(&world), 151);
 }
+
+/// A branch with this number begins, and so does each life of it. Everything that it has to say once its slot has come:
+/// message 3, and a quick mode.
+fn from_the_slot_on(world: &mut World, number: u32, life: u64) -> Vec<Vec<u8>> {
+    let hub: SocketAddr = HUB.parse().unwrap();
+    let mut branch = endpoint(10_000 + 1_000 * life + u64::from(number), origin());
+    let config = Arc::new(other(number, false));
+    let peer = branch.add_peer(origin(), config, address(number), hub);
+    branch.acquire(origin(), peer, PairIndex::new(0)).unwrap();
+    let first = branch.poll_transmit().unwrap().contents;
+    world
+        .deliver(Side::Hub, address(number), hub, &first)
+        .unwrap();
+    let second = world.hub.poll_transmit().unwrap().contents;
+    let datagram = ike_core::Datagram {
+        source: hub,
+        destination: address(number),
+        contents: &second,
+    };
+    branch.handle_datagram(origin(), datagram).unwrap();
+    let mut sent = branch.poll_transmit();
+    if sent.is_none() {
+        branch.handle_timeout(origin() + secs(30));
+        sent = branch.poll_transmit();
+    }
+    let sent = sent
+        .into_iter()
+        .chain(core::iter::from_fn(|| branch.poll_transmit()));
+    sent.map(|sent| sent.contents.to_vec()).collect()
+}
+
+fn bring(world: &mut World, number: u32, messages: &[Vec<u8>]) {
+    for message in messages {
+        world
+            .deliver(Side::Hub, address(number), HUB.parse().unwrap(), message)
+            .unwrap();
+    }
+}
+
+/// Serves whose turn it is; who has connected by that.
+fn serve_next(world: &mut World) -> Vec<(ike_core::Identity, ike_core::CookiePair)> {
+    world.now = world.now.max(world.hub.poll_timeout().unwrap());
+    let now = world.now;
+    world.hub.handle_timeout(now);
+    while world.hub.poll_transmit().is_some() {}
+    let events = core::iter::from_fn(|| world.hub.poll_event());
+    let connected = events.filter_map(|event| match event {
+        Event::Established {
+            identity, cookies, ..
+        } => Some((identity, cookies)),
+        _ => None,
+    });
+    connected.collect()
+}
+
+#[test]
+fn messages_3_that_come_together_have_their_turns_and_repeated_ones_cost_no_computation() {
+    let mut world = World::new();
+    world.hub = hub(BUSY);
+    let mut ready: Vec<_> = (0..5)
+        .map(|number| from_the_slot_on(&mut world, number, 0))
+        .collect();
+    let before = world.hub.stats().exponentiations;
+    // In the order of their slots, whoever comes first.
+    for (number, messages) in (0..5).zip(&ready).rev() {
+        bring(&mut world, number, messages);
+    }
+    for (number, messages) in (0..5).zip(&mut ready) {
+        let again = world.deliver(
+            Side::Hub,
+            address(number),
+            HUB.parse().unwrap(),
+            &messages[0],
+        );
+        assert_eq!(again, Err(ike_core::DatagramError::Duplicate));
+    }
+    assert_eq!(world.hub.stats().exponentiations, before);
+    for number in 0..5 {
+        let [(identity, _)] = &serve_next(&mut world)[..] else {
+            panic!("one at a time")
+        };
+        assert_eq!(*identity, name(&format!("other{number}")));
+    }
+    assert_eq!(world.hub.stats().exponentiations, before + 5);
+    assert_eq!(world.hub.stats().half_open, 0);
+}
+
+#[test]
+fn a_message_3_that_was_forged_does_not_stand_in_the_way_of_the_genuine_one() {
+    let mut world = World::new();
+    world.hub = hub(BUSY);
+    let messages = from_the_slot_on(&mut world, 0, 0);
+    let mut forged = messages[0].clone();
+    forged[30] ^= 1;
+    bring(&mut world, 0, &[forged]);
+    bring(&mut world, 0, &messages);
+    assert_eq!(serve_next(&mut world).len(), 1);
+    // Nor does it before the other comes.
+    let messages = from_the_slot_on(&mut world, 1, 0);
+    let mut forged = messages[0].clone();
+    forged[30] ^= 1;
+    bring(&mut world, 1, &[forged]);
+    assert_eq!(serve_next(&mut world), []);
+    bring(&mut world, 1, &messages[..1]);
+    assert_eq!(world.hub.stats().phase_one_established, 2);
+}
+
+#[test]
+fn whoever_begins_anew_while_it_waits_for_its_turn_keeps_its_place_and_is_served_once() {
+    let mut world = World::new();
+    world.hub = hub(BUSY);
+    let ready: Vec<_> = (0..3)
+        .map(|number| from_the_slot_on(&mut world, number, 0))
+        .collect();
+    world.now += secs(1);
+    for (number, messages) in (0..3).zip(&ready) {
+        bring(&mut world, number, messages);
+    }
+    let anew = from_the_slot_on(&mut world, 0, 1);
+    assert!(1 < anew.len(), "it is not told to wait once more");
+    bring(&mut world, 0, &anew);
+    let connected = serve_next(&mut world);
+    let cookie = ike_core::InitiatorCookie::new(*anew[0].first_chunk().unwrap());
+    assert_eq!(connected[0].0, name("other0"));
+    assert_eq!(connected[0].1.initiator(), cookie);
+    assert_eq!(serve_next(&mut world)[0].0, name("other1"));
+    assert_eq!(serve_next(&mut world)[0].0, name("other2"));
+    assert_eq!(serve_next(&mut world), [], "the former one has no turn");
+}
