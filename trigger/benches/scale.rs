@@ -28,12 +28,14 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion};
 use crowd::{Crowd, Inbound, Setup};
-use trigger::{Encapsulated, MAX_OVERHEAD, Received, Transmit};
+use trigger::{Carrier, Datagram, DatagramError, Encapsulated, MAX_OVERHEAD, Received, Transmit};
 
 /// The smaller crowd.
 const FEW: u32 = 100;
 /// The larger crowd, unless `SCALE_BRANCHES` says otherwise.
 const MANY: u32 = 100_000;
+/// Datagrams that a driver receives together: as many as quinn-udp, and so the hub's daemon, takes in one system call.
+const BATCH: usize = 32;
 /// Branches of a crowd that go on to speak.
 const SPEAKERS: u32 = 4_096;
 /// How much more an event may cost in the larger crowd.
@@ -47,11 +49,31 @@ const READ: Duration = Duration::from_micros(50);
 #[derive(Clone, Copy)]
 struct Kind {
     name: &'static str,
-    /// Runs that many events and returns how long the hub took for them.
-    run: fn(&mut Crowd, u64) -> Duration,
+    /// Runs about that many events.
+    run: fn(&mut Crowd, u64) -> Measured,
 }
 
-const KINDS: [Kind; 6] = [
+/// How long the hub took for how many events.
+#[derive(Clone, Copy, Debug, Default)]
+struct Measured {
+    took: Duration,
+    events: u64,
+}
+
+impl Measured {
+    /// Runs `events` more of them.
+    fn add(&mut self, events: usize, run: impl FnOnce()) {
+        timed(&mut self.took, run);
+        self.events += events as u64;
+    }
+
+    /// What `count` of them take.
+    fn of(self, count: u64) -> Duration {
+        self.took.mul_f64(count as f64 / self.events as f64)
+    }
+}
+
+const KINDS: [Kind; 9] = [
     Kind {
         name: TIMERS,
         run: timeouts,
@@ -62,25 +84,38 @@ const KINDS: [Kind; 6] = [
     },
     Kind {
         name: "ESP probe and answer",
-        run: |crowd, count| asked(crowd, count, false),
+        run: |crowd, count| asked(crowd, count, false, 1),
+    },
+    Kind {
+        name: "ESP probes in batches",
+        run: |crowd, count| asked(crowd, count, false, BATCH),
     },
     Kind {
         name: "IKE DPD exchange",
-        run: |crowd, count| asked(crowd, count, true),
+        run: |crowd, count| asked(crowd, count, true, 1),
+    },
+    Kind {
+        name: "IKE DPD in batches",
+        run: |crowd, count| asked(crowd, count, true, BATCH),
     },
     Kind {
         name: "encapsulate a read",
-        run: |crowd, count| reads(crowd, count)[0],
+        run: |crowd, count| reads(crowd, count, Half::Sealing, 1),
     },
     Kind {
-        name: READS,
-        run: |crowd, count| reads(crowd, count).iter().sum(),
+        name: "read: encapsulate and open",
+        run: |crowd, count| reads(crowd, count, Half::Both, 1),
+    },
+    Kind {
+        name: "reads opened in batches",
+        run: |crowd, count| reads(crowd, count, Half::Both, BATCH),
     },
 ];
 
-const TIMERS: &str = "timeout, one due";
-const READS: &str = "read: encapsulate and open";
+const TIMERS: &str = "timeout: one due";
 
+/// A function of its own, so that a tool can be told to count nothing else.
+#[inline(never)]
 fn timed<T>(total: &mut Duration, run: impl FnOnce() -> T) -> T {
     let start = Instant::now();
     let result = run();
@@ -91,7 +126,7 @@ fn timed<T>(total: &mut Duration, run: impl FnOnce() -> T) -> T {
 /// One timer after the other, each at its own time: the hub asks a silent branch whether it lives. A timer that had
 /// another outcome is not counted, for how many of those there are depends on how many branches of a crowd still speak.
 /// Where many are wanted, a part stands for them: in a small crowd, hours pass with them, and SAs end.
-fn timeouts(crowd: &mut Crowd, count: u64) -> Duration {
+fn timeouts(crowd: &mut Crowd, count: u64) -> Measured {
     let (mut total, mut asked, wanted) = (Duration::ZERO, 0, count.clamp(1, MOST_TIMERS));
     while asked < wanted {
         let due = crowd.hub.poll_timeout().unwrap();
@@ -114,7 +149,10 @@ fn timeouts(crowd: &mut Crowd, count: u64) -> Duration {
         }
         while crowd.hub.poll_event().is_some() {}
     }
-    total.mul_f64(count as f64 / asked as f64)
+    Measured {
+        took: total,
+        events: asked,
+    }
 }
 
 fn answer(crowd: &mut Crowd, transmit: &Transmit) {
@@ -136,52 +174,90 @@ fn take_in(crowd: &mut Crowd, mut inbound: Inbound) -> Option<Transmit> {
     crowd.hub.poll_transmit()
 }
 
-fn poll_timeouts(crowd: &mut Crowd, count: u64) -> Duration {
+fn poll_timeouts(crowd: &mut Crowd, count: u64) -> Measured {
     let mut total = Duration::ZERO;
     timed(&mut total, || {
         for _ in 0..count {
             black_box(black_box(&crowd.hub).poll_timeout());
         }
     });
-    total
+    Measured {
+        took: total,
+        events: count,
+    }
 }
 
-/// Probes, or IKE's questions whether the hub lives, and the hub's answers.
-fn asked(crowd: &mut Crowd, count: u64, ike: bool) -> Duration {
-    let (mut total, mut done) = (Duration::ZERO, 0);
-    while done < count {
-        let (mut wanted, others): (Vec<_>, Vec<_>) = crowd
+/// Probes, or IKE's questions whether the hub lives, and the hub's answers: `together` so many at a time.
+fn asked(crowd: &mut Crowd, count: u64, ike: bool, together: usize) -> Measured {
+    let mut measured = Measured::default();
+    while measured.events < count {
+        let (wanted, others): (Vec<_>, Vec<_>) = crowd
             .ask_all()
             .into_iter()
             .partition(|inbound| inbound.is_ike() == ike && (!ike || is_informational(inbound)));
         assert!(!wanted.is_empty(), "nobody asks");
         // All of a round: the first of them find everything cold, the processor's own tables included.
-        done += wanted.len() as u64;
-        let mut sent = Vec::with_capacity(wanted.len());
-        timed(&mut total, || {
-            for inbound in &mut wanted {
-                let (source, destination) = (inbound.source, inbound.destination);
-                let taken = crowd.hub.handle_datagram(
-                    crowd.now,
-                    source,
-                    destination,
-                    &mut inbound.contents,
-                );
-                assert!(matches!(taken, Ok(Received::Consumed)), "{taken:?}");
-                // A Delete has no answer.
-                sent.extend(Some(inbound.site).zip(crowd.hub.poll_transmit()));
+        for inbound in wanted.chunks(BATCH) {
+            let mut received = just_received(inbound);
+            let mut sent = Vec::with_capacity(BATCH);
+            measured.add(inbound.len(), || {
+                for inbound in received.chunks_mut(together) {
+                    take_together(crowd, inbound, |taken| {
+                        assert!(matches!(taken, Ok(Received::Consumed)), "{taken:?}");
+                    });
+                    sent.extend(std::iter::from_fn(|| crowd.hub.poll_transmit()));
+                }
+            });
+            // A Delete has no answer. What is kept longer than a driver does would be cold memory for the next answer.
+            let mut sent = sent.into_iter().peekable();
+            for inbound in inbound {
+                let answer = sent.next_if(|sent| sent.path.destination == inbound.source);
+                if let Some(answer) = answer {
+                    crowd.deliver(inbound.site, &answer);
+                }
             }
-        });
+            assert!(sent.next().is_none(), "an answer to nobody");
+        }
         for inbound in others {
             let site = inbound.site;
-            sent.extend(take_in(crowd, inbound).map(|transmit| (site, transmit)));
-        }
-        for (site, transmit) in sent {
-            crowd.deliver(site, &transmit);
+            if let Some(answer) = take_in(crowd, inbound) {
+                crowd.deliver(site, &answer);
+            }
         }
         while crowd.hub.poll_event().is_some() {}
     }
-    total.mul_f64(count as f64 / done as f64)
+    measured
+}
+
+/// The datagrams in buffers of their own, which have just been written, as those of a driver: the crowd's are as cold as
+/// the crowd is large, and that is not the hub's cost.
+fn just_received(inbound: &[Inbound]) -> Vec<Inbound> {
+    inbound.to_vec()
+}
+
+/// Gives the hub datagrams as a driver that has received so many at a time.
+fn take_together(
+    crowd: &mut Crowd,
+    inbound: &mut [Inbound],
+    mut each: impl FnMut(Result<Received<'_>, DatagramError>),
+) {
+    if let [inbound] = inbound {
+        let (source, destination) = (inbound.source, inbound.destination);
+        let contents = &mut inbound.contents;
+        each(
+            crowd
+                .hub
+                .handle_datagram(crowd.now, source, destination, contents),
+        );
+        return;
+    }
+    let datagrams = inbound.iter_mut().map(|inbound| {
+        let (source, destination) = (inbound.source, inbound.destination);
+        Datagram::new(source, destination, Carrier::Udp, &mut inbound.contents)
+    });
+    crowd
+        .hub
+        .handle_batch(crowd.now, datagrams, |_, taken| each(taken));
 }
 
 /// Hours pass with so many of them, and SAs are renewed meanwhile: that is another kind of event.
@@ -195,53 +271,74 @@ fn is_informational(inbound: &Inbound) -> bool {
     inbound.contents.get(marker + 18) == Some(&INFORMATIONAL)
 }
 
-/// Reads: what sealing the questions takes, and what opening the answers does.
-fn reads(crowd: &mut Crowd, count: u64) -> [Duration; 2] {
-    let (mut sealing, mut opening, mut done) = (Duration::ZERO, Duration::ZERO, 0);
-    let mut turn = 0;
-    while done < count {
-        let batch = crowd.sites.len();
-        done += batch as u64;
+/// What is measured of a read.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Half {
+    Sealing,
+    Both,
+}
+
+/// Reads: what sealing the questions takes, or that and what opening the answers does, `together` so many at a time.
+fn reads(crowd: &mut Crowd, count: u64, half: Half, together: usize) -> Measured {
+    let (mut measured, mut turn) = (Measured::default(), 0);
+    while measured.events < count {
         turn += 1;
         crowd.now += Duration::from_secs(2);
-        let questions: Vec<Vec<u8>> = (0..batch)
-            .map(|site| crowd.question(site, (site + turn) % crowd::PAIRS))
-            .collect();
-        let mut sealed: Vec<Vec<u8>> = questions
-            .iter()
-            .map(|question| vec![0; question.len() + MAX_OVERHEAD])
-            .collect();
-        let mut sources = Vec::with_capacity(batch);
-        timed(&mut sealing, || {
-            for (question, out) in questions.iter().zip(&mut sealed) {
-                match crowd.hub.encapsulate(crowd.now, question, out) {
-                    Ok(Encapsulated::Sealed { path, len, .. }) => {
-                        out.truncate(len);
-                        sources.push(path.source);
-                    }
-                    other => panic!("the question does not leave: {other:?}"),
+        let sites: Vec<usize> = (0..crowd.sites.len()).collect();
+        let mut replies = Vec::new();
+        for sites in sites.chunks(BATCH) {
+            replies.extend(questions(crowd, sites, turn, &mut measured));
+        }
+        for replies in replies.chunks(BATCH) {
+            let mut received = just_received(replies);
+            let mut open = || {
+                for replies in received.chunks_mut(together) {
+                    take_together(crowd, replies, |opened| {
+                        assert!(matches!(opened, Ok(Received::Packet { .. })), "{opened:?}");
+                    });
                 }
+            };
+            match half {
+                Half::Sealing => open(),
+                Half::Both => measured.add(0, open),
             }
-        });
-        let mut replies: Vec<Inbound> = sealed
-            .iter_mut()
-            .zip(sources)
-            .enumerate()
-            .map(|(site, (sealed, source))| crowd.reply(site, sealed, source))
-            .collect();
-        timed(&mut opening, || {
-            for reply in &mut replies {
-                let (source, destination) = (reply.source, reply.destination);
-                let opened =
-                    crowd
-                        .hub
-                        .handle_datagram(crowd.now, source, destination, &mut reply.contents);
-                assert!(matches!(opened, Ok(Received::Packet { .. })), "{opened:?}");
-            }
-        });
+        }
         while crowd.hub.poll_transmit().is_some() || crowd.hub.poll_event().is_some() {}
     }
-    [sealing, opening].map(|took| took.mul_f64(count as f64 / done as f64))
+    measured
+}
+
+/// Asks these sites, and returns what they answer.
+fn questions(
+    crowd: &mut Crowd,
+    sites: &[usize],
+    turn: usize,
+    measured: &mut Measured,
+) -> Vec<Inbound> {
+    let questions: Vec<Vec<u8>> = sites
+        .iter()
+        .map(|&site| crowd.question(site, (site + turn) % crowd::PAIRS))
+        .collect();
+    let mut sealed: Vec<Vec<u8>> = questions
+        .iter()
+        .map(|question| vec![0; question.len() + MAX_OVERHEAD])
+        .collect();
+    let mut sources = Vec::with_capacity(BATCH);
+    measured.add(sites.len(), || {
+        for (question, out) in questions.iter().zip(&mut sealed) {
+            match crowd.hub.encapsulate(crowd.now, question, out) {
+                Ok(Encapsulated::Sealed { path, len, .. }) => {
+                    out.truncate(len);
+                    sources.push(path.source);
+                }
+                other => panic!("the question does not leave: {other:?}"),
+            }
+        }
+    });
+    let answered = sites.iter().zip(&mut sealed).zip(sources);
+    answered
+        .map(|((&site, sealed), source)| crowd.reply(site, sealed, source))
+        .collect()
 }
 
 /// How long adding branches one by one takes, each of them after a datagram has come in.
@@ -261,17 +358,27 @@ fn loading(setup: &Setup, count: u32) -> Duration {
     total
 }
 
-/// One kind of event on one crowd, `SCALE_BRANCHES` large, for a tool that counts instructions.
-fn once(name: &str, size: u32) -> ExitCode {
+/// Kinds of events, with commas between them, on one crowd, `SCALE_BRANCHES` large: for a tool that counts what happens
+/// within [`timed`], and can be told that a kind ends with [`once`].
+fn count(names: &str, size: u32) -> ExitCode {
     let spacing = Duration::from_secs(5) / size;
     let setup = Setup::new("aes128gcm16");
     let mut crowd = Crowd::new(&setup, size, size.min(SPEAKERS), spacing, Instant::now());
-    let Some(kind) = KINDS.iter().find(|kind| kind.name == name) else {
-        eprintln!("no such kind: {name:?}");
-        return ExitCode::FAILURE;
-    };
-    (kind.run)(&mut crowd, 500);
+    for name in names.split(',') {
+        let Some(kind) = KINDS.iter().find(|kind| kind.name == name) else {
+            eprintln!("no such kind: {name:?}");
+            return ExitCode::FAILURE;
+        };
+        let measured = once(*kind, &mut crowd);
+        let (events, took) = (measured.events, measured.of(1).as_secs_f64() * 1e6);
+        println!("{name}: {size} branches, {events} events of {took:.3} us");
+    }
     ExitCode::SUCCESS
+}
+
+#[inline(never)]
+fn once(kind: Kind, crowd: &mut Crowd) -> Measured {
+    (kind.run)(crowd, 500)
 }
 
 fn median(samples: &mut [f64]) -> f64 {
@@ -285,7 +392,7 @@ fn main() -> ExitCode {
         .and_then(|text| text.parse().ok())
         .unwrap_or(MANY);
     if let Ok(name) = std::env::var("SCALE_ONCE") {
-        return once(&name, many);
+        return count(&name, many);
     }
     let is_test = std::env::args().any(|argument| argument == "--test");
     let sizes = [FEW, if is_test { FEW } else { many }];
@@ -316,7 +423,7 @@ fn main() -> ExitCode {
             }
             group.bench_function(BenchmarkId::from_parameter(size), |bencher| {
                 bencher.iter_custom(|count| {
-                    let took = (kind.run)(&mut crowd.borrow_mut(), count);
+                    let took = (kind.run)(&mut crowd.borrow_mut(), count).of(count);
                     samples
                         .borrow_mut()
                         .push(took.as_secs_f64() / count as f64 * 1e6);
@@ -340,7 +447,7 @@ fn main() -> ExitCode {
     for (name, [few, many]) in report {
         let ratio = many / few;
         let mut verdict = "ok";
-        if FLAT < ratio || (name == READS && READ.as_secs_f64() * 1e6 < many) {
+        if FLAT < ratio || (name.starts_with("read") && READ.as_secs_f64() * 1e6 < many) {
             (failed, verdict) = (true, "FAILED");
         }
         println!("  {name:<28}{few:10.3}{many:10.3}{ratio:8.2}  {verdict}");

@@ -190,6 +190,7 @@ pub struct Site {
 }
 
 /// A datagram on its way to the hub.
+#[derive(Clone)]
 pub struct Inbound {
     pub source: SocketAddr,
     pub destination: SocketAddr,
