@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_a_realtime_one_begins_can_be_ordinary() {
-        let _ = thread::spawn(|| {
+        thread::spawn(|| {
             let before = scheduling();
             assert_eq!(before.0, "0");
             if let Err(error) = realtime() {

@@ -249,7 +249,7 @@ fn latencies(kinds: &[Kind]) -> [Section; 2] {
             encapsulated,
             realtime: true,
         }),
-        _ => None,
+        Kind::Veth | Kind::StrongSwan { .. } | Kind::WireGuardGo | Kind::BoringTun => None,
     };
     let kinds: Vec<Kind> = kinds
         .iter()
