@@ -4,7 +4,7 @@ use std::io;
 
 use thread_priority::{
     Error, NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadPriority,
-    ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id,
+    ThreadSchedulePolicy, set_thread_priority_and_policy, thread_native_id, thread_schedule_policy,
 };
 
 /// What the crate turns into a nice value of 0.
@@ -17,8 +17,14 @@ pub(crate) fn realtime() -> io::Result<()> {
     set(ThreadPriority::Min, policy)
 }
 
-/// The calling thread is one of many again.
+/// The calling thread is one of many again. One that is already stays as nice as it is.
 pub(crate) fn ordinary() -> io::Result<()> {
+    if !matches!(
+        thread_schedule_policy(),
+        Ok(ThreadSchedulePolicy::Realtime(_))
+    ) {
+        return Ok(());
+    }
     let priority = NICE_ZERO
         .try_into()
         .map_or(ThreadPriority::Min, ThreadPriority::Crossplatform);
@@ -47,6 +53,15 @@ mod tests {
         let (_, fields) = stat.rsplit_once(") ").unwrap();
         let fields: Vec<&str> = fields.split(' ').collect();
         (fields[38].to_owned(), fields[16].to_owned())
+    }
+
+    #[test]
+    fn a_thread_that_is_ordinary_stays_as_nice_as_it_is() {
+        let nice = thread::spawn(|| {
+            rustix::process::nice(5).unwrap();
+            ordinary().map(|()| scheduling().1)
+        });
+        assert_eq!(nice.join().unwrap().unwrap(), "5");
     }
 
     #[test]
