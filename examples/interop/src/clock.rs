@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,6 +11,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// How often a condition is looked at while waiting for it.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+static SLOWNESS: AtomicU32 = AtomicU32::new(1);
 
 /// The monotonic clock.
 #[expect(
@@ -38,6 +40,16 @@ pub fn since(start: Instant) -> Duration {
     now().saturating_duration_since(start)
 }
 
+/// Every time limit is this many times as long, for a machine that is so much slower than those of today.
+pub fn allow(slowness: u32) {
+    SLOWNESS.store(slowness, Ordering::Relaxed);
+}
+
+/// `limit` on this machine.
+pub fn allowed(limit: Duration) -> Duration {
+    limit * SLOWNESS.load(Ordering::Relaxed)
+}
+
 /// Asks `attempt` until it answers, at most `limit` long.
 ///
 /// # Errors
@@ -48,7 +60,7 @@ pub fn within<T>(
     what: &str,
     mut attempt: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
-    let start = now();
+    let (start, limit) = (now(), allowed(limit));
     loop {
         if let Some(answer) = attempt()? {
             return Ok(answer);

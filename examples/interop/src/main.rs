@@ -46,6 +46,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::lab::Role;
 use crate::runner::{Case, Runner};
+use crate::settings::DataPath;
 
 /// Tests of the daemons against strongSwan and tshark, in network namespaces (needs root).
 #[derive(Debug, Parser)]
@@ -181,6 +182,12 @@ struct RunArguments {
     /// Directory for the pictures of the documentation, which `page/pictures` makes.
     #[arg(long)]
     pictures: Option<PathBuf>,
+    /// Who seals and opens ESP at our ends of a tunnel; the kernel of many a small machine has no ESP.
+    #[arg(long, value_enum, default_value_t)]
+    dataplane: DataPath,
+    /// How many times slower this machine is than those of today, as an emulated one: every time limit is so much longer.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    slowness: u32,
 }
 
 fn main() -> ExitCode {
@@ -214,6 +221,8 @@ fn run(arguments: RunArguments) -> Result<ExitCode> {
         jobs,
         keep,
         pictures,
+        dataplane,
+        slowness,
     } = arguments;
     let cases = selection.cases();
     if cases.is_empty() {
@@ -225,9 +234,11 @@ fn run(arguments: RunArguments) -> Result<ExitCode> {
         jobs,
         keep,
         pictures,
+        data_path: dataplane,
     };
     check_machine(&runner.binaries)?;
     clock::heed_signals()?;
+    clock::allow(slowness);
     let start = clock::now();
     let outcome = runner.run(&cases)?;
     println!(

@@ -307,6 +307,7 @@ fn settings_file(
         sa_lifetime,
         dpd_delay,
         always_encapsulate,
+        data_path,
         offload,
         realtime,
         measured,
@@ -351,6 +352,7 @@ fn settings_file(
          sa_lifetime = \"{}s\"\n\
          dpd_delay = \"{}s\"\n\
          realtime = {realtime}\n\
+         dataplane = \"{}\"\n\
          encapsulation = \"{}\"\n\
          control = \"{}\"\n\
          {outlet}\n\
@@ -364,6 +366,7 @@ fn settings_file(
         ike_lifetime.as_secs(),
         sa_lifetime.as_secs(),
         dpd_delay.as_secs(),
+        data_path.label(),
         if *always_encapsulate {
             "always"
         } else {
@@ -433,6 +436,8 @@ fn absent_branch(number: usize) -> String {
 #[derive(Debug, Deserialize)]
 pub struct Status {
     role: String,
+    /// Who seals and opens ESP.
+    pub data_path: String,
     /// The other ends.
     pub peers: Vec<PeerStatus>,
 }
@@ -503,7 +508,7 @@ mod tests {
 
     #[test]
     fn a_status_without_one_of_the_pairs_is_not_up() {
-        let text = r#"{"role":"hub","identity":"hub","uptime_seconds":1.5,"peers":[{"identity":"branch1","address":"198.18.1.2:4500",
+        let text = r#"{"role":"hub","identity":"hub","uptime_seconds":1.5,"data_path":"user","peers":[{"identity":"branch1","address":"198.18.1.2:4500",
             "nat":true,"ike":"up","pairs":[{"name":"lan3","local":"10.61.3.0/24","remote":"10.61.1.0/24","state":"up","sa":true,
             "last_proof_seconds":0.1,"rtt_ms":1.0,"path_reach":"377","bytes_in":1,"bytes_out":1,"last_failure":null}]}]}"#;
         let status: Status = serde_json::from_str(text).unwrap();

@@ -71,8 +71,9 @@ pub fn feed(
     stdin: &str,
 ) -> Result<Finished> {
     let command = argv.join(" ");
+    let limit = clock::allowed(limit).as_secs_f64();
     let mut child = Command::new("timeout")
-        .args(["--kill-after=1", &format!("{:.3}", limit.as_secs_f64())])
+        .args(["--kill-after=1", &format!("{limit:.3}")])
         .args(argv)
         .envs(environment.iter().copied())
         .stdin(Stdio::piped())

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 
 use crate::charon_keys::octets;
 use crate::clock;
+use crate::settings::DataPath;
 use crate::site::Site;
 
 /// How many lines of each log of a failed case are shown.
@@ -70,6 +71,8 @@ pub struct Runner {
     pub keep: bool,
     /// Where pictures for the documentation go, if they are wanted.
     pub pictures: Option<PathBuf>,
+    /// Who seals and opens ESP at our ends of a tunnel.
+    pub data_path: DataPath,
 }
 
 /// How it went.
@@ -130,7 +133,9 @@ impl Runner {
     fn run_one(&self, number: usize, case: &Case) -> Option<PathBuf> {
         let start = clock::now();
         let site = match Site::new(&self.root, number, &case.name, &self.binaries) {
-            Ok(site) => site.with_pictures(self.pictures.clone()),
+            Ok(site) => site
+                .with_pictures(self.pictures.clone())
+                .with_data_path(self.data_path),
             Err(error) => {
                 println!("FAILED  {}: {error:#}", case.name);
                 return Some(self.root.clone());

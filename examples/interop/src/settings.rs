@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 use crate::lab::Role;
 
 /// Settings of one end.
@@ -20,6 +22,8 @@ pub struct Settings {
     pub dpd_delay: Duration,
     /// UDP encapsulation even where no address is translated.
     pub always_encapsulate: bool,
+    /// Who seals and opens ESP at our ends.
+    pub data_path: DataPath,
     /// Packets to and from the kernel many in one.
     pub offload: bool,
     /// Packets before all that is ordinary, at our ends.
@@ -44,12 +48,33 @@ impl Settings {
             sa_lifetime: Duration::from_secs(3600),
             dpd_delay: Duration::from_secs(20),
             always_encapsulate: false,
+            data_path: DataPath::User,
             offload: true,
             realtime: false,
             measured: false,
             metrics: true,
             absent_branches: 0,
             hook: None,
+        }
+    }
+}
+
+/// Who seals and opens ESP at an end of ours.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum DataPath {
+    /// The daemon.
+    #[default]
+    User,
+    /// The kernel, which must have ESP.
+    Kernel,
+}
+
+impl DataPath {
+    /// Its word in settings and status.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Kernel => "kernel",
         }
     }
 }
@@ -79,6 +104,15 @@ impl Ends {
             branch: (branch, settings.clone()),
             hub: (hub, settings.clone()),
         }
+    }
+
+    /// The same with this data path at our ends.
+    #[must_use]
+    pub fn with_data_path(mut self, data_path: DataPath) -> Self {
+        for (_, settings) in [&mut self.branch, &mut self.hub] {
+            settings.data_path = data_path;
+        }
+        self
     }
 
     /// One of them.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::lab::Role;
+use crate::settings::DataPath;
 
 /// One case's place, not shared with any other.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub struct Site {
     sockets: PathBuf,
     binaries: PathBuf,
     pictures: Option<PathBuf>,
+    data_path: DataPath,
 }
 
 impl Site {
@@ -33,6 +35,7 @@ impl Site {
             sockets: root.join(number.to_string()),
             binaries: binaries.to_owned(),
             pictures: None,
+            data_path: DataPath::default(),
         })
     }
 
@@ -40,6 +43,17 @@ impl Site {
     #[must_use]
     pub fn with_pictures(self, pictures: Option<PathBuf>) -> Self {
         Self { pictures, ..self }
+    }
+
+    /// The same, with this data path at our ends of a tunnel.
+    #[must_use]
+    pub fn with_data_path(self, data_path: DataPath) -> Self {
+        Self { data_path, ..self }
+    }
+
+    /// Who seals and opens ESP at our ends of a tunnel.
+    pub fn data_path(&self) -> DataPath {
+        self.data_path
     }
 
     /// Where pictures for the documentation go, if they are wanted.

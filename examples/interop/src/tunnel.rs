@@ -181,6 +181,7 @@ impl Tunnel {
     ///
     /// As [`Tunnel::up`].
     pub fn up_in(lab: Lab, site: &Site, path: Path, ends: Ends) -> Result<Self> {
+        let ends = ends.with_data_path(site.data_path());
         // Our hub answers NTP itself.
         let ntp_server = match ends.hub.0 {
             Make::Ours => None,
@@ -253,8 +254,25 @@ impl Tunnel {
                 bail!("pings pass, but the {} says: {state}", role.label());
             }
             self.check_nat(role)?;
+            self.check_data_path(role)?;
         }
         self.check_leaks()
+    }
+
+    /// Our daemons leave ESP to whom they were told to.
+    fn check_data_path(&self, role: Role) -> Result<()> {
+        let Gateway::Ours(daemon) = self.end(role) else {
+            return Ok(());
+        };
+        let wanted = self.ends.end(role).1.data_path.label();
+        let taken = daemon.status()?.data_path;
+        if taken != wanted {
+            bail!(
+                "ESP of the {} is by the {taken}, not by the {wanted}",
+                role.label()
+            );
+        }
+        Ok(())
     }
 
     /// Our daemons know whether an address is translated.
