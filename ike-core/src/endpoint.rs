@@ -26,8 +26,9 @@ use crate::output::{NON_ESP_MARKER, Output};
 use crate::peer::Peer;
 use crate::phase_one::aggressive_responder::{FirstMessage, Initiator};
 use crate::phase_one::exponent_pool::ExponentPool;
-use crate::phase_one::half_open::{HalfOpenTable, HeldMessage};
-use crate::phase_one::slot::Slots;
+use crate::phase_one::half_open::HalfOpenTable;
+use crate::phase_one::held::HeldMessage;
+use crate::phase_one::turns::Turns;
 use crate::spi::Spi;
 use crate::stats::Stats;
 use crate::stranger::StrangerLimit;
@@ -59,11 +60,6 @@ pub struct Endpoint {
     pending: BTreeMap<CredentialsRequest, Pending>,
     next_request: u64,
     half_open: HalfOpenTable,
-    slots: Slots,
-    /// When the next message 3 that waits may have its turn.
-    turn_due: Instant,
-    /// When the one before had its turn, until it is known how long that took.
-    serving: Option<Instant>,
     pool: ExponentPool,
     /// When the next value may be made for the pool.
     pool_due: Instant,
@@ -105,10 +101,7 @@ impl Endpoint {
             credentials: StaticCredentials::new(),
             pending: BTreeMap::new(),
             next_request: 1,
-            half_open: HalfOpenTable::default(),
-            slots: Slots::new(now, config.key_exchange_time()),
-            turn_due: now,
-            serving: None,
+            half_open: HalfOpenTable::new(Turns::new(now, config.key_exchange_time())),
             pool: ExponentPool::new(config.exponent_pool()),
             pool_due: now,
             pool_filled: now,
@@ -461,8 +454,8 @@ impl Endpoint {
             self.pool_filled = self.now;
             self.pool_due = self.now + POOL_PAUSE;
         }
-        if self.turn_due <= self.now {
-            self.serve_next();
+        if let Some((cookies, thirds)) = self.half_open.turns_mut().take(self.now) {
+            self.serve(cookies, thirds);
         }
     }
 
@@ -485,9 +478,6 @@ impl Endpoint {
             return Some(self.now);
         }
         let pool = (!self.closed && self.pool.is_short()).then_some(self.pool_due);
-        // Who has been served is looked after once more, to see how long it took.
-        let serves = self.serving.is_some() || self.half_open.turns() != 0;
-        let turn = serves.then_some(self.turn_due);
         let pending = self
             .pending
             .values()
@@ -498,7 +488,7 @@ impl Endpoint {
             self.half_open.next_expiry(),
             pending,
             pool,
-            turn,
+            self.half_open.turns().due(),
         ]
         .into_iter()
         .flatten()
@@ -624,9 +614,10 @@ impl Endpoint {
     /// Puts off what is made in quiet time: a datagram has come. What has been given away as slots is no quiet time, and
     /// a slow machine needs longer than others to see that nobody comes.
     fn disturb_pool(&mut self) {
-        let served = self.slots.busy();
+        let slots = self.half_open.turns().slots();
+        let served = slots.busy();
         let quiet = self.now + QUIET_TIME.max(served * QUIET_EXCHANGES);
-        let quiet = quiet.max(self.slots.free());
+        let quiet = quiet.max(slots.free());
         // Without end, a busy hub would share one value for ever.
         let patience = POOL_PATIENCE.max(served * POOL_PATIENCE_EXCHANGES);
         self.pool_due = self.pool_due.max(quiet.min(self.pool_filled + patience));

@@ -13,12 +13,13 @@ use crate::event::{CredentialsRequest, Event, PeerId, Role};
 use crate::isakmp_sa::{Fingerprint, IsakmpSa, Path};
 use crate::limits::{
     HELD_MESSAGE_LEN, PENDING_CREDENTIALS, PENDING_PATIENCE, PENDING_PER_PREFIX,
-    REMEMBERED_REFUSALS, TURN_PAUSE,
+    REMEMBERED_REFUSALS,
 };
 use crate::phase_one::aggressive_responder::{
     Answer, AwaitingHashI, FirstMessage, Initiator, Verified,
 };
-use crate::phase_one::half_open::{HeldMessage, Prefix};
+use crate::phase_one::half_open::Prefix;
+use crate::phase_one::held::{HeldMessage, HeldMessages};
 use crate::wire::numbers::ProtocolId;
 use crate::wire::{Message, Notification};
 
@@ -174,14 +175,10 @@ impl Endpoint {
             .pool
             .take(group)
             .ok_or(DatagramError::InvalidKeyExchange)?;
-        let former = self
+        let others = self.peers.len().max(self.credentials.len());
+        let slot = self
             .half_open
-            .slot_of(&first.identity, path.remote.ip(), self.now);
-        let (waiting, others) = (
-            self.half_open.turns(),
-            self.peers.len().max(self.credentials.len()),
-        );
-        let slot = former.unwrap_or_else(|| self.slots.reserve(self.now, waiting, others));
+            .slot_for(self.now, &first.identity, path.remote.ip(), others);
         let answer = Answer {
             endpoint: &self.config,
             config,
@@ -268,24 +265,17 @@ impl Endpoint {
     ) -> Result<(), DatagramError> {
         let cookies = message.header().cookies();
         let awaiting = self.half_open.get(cookies);
-        if self.slots.busy().is_zero() || awaiting.is_some_and(AwaitingHashI::has_keys) {
+        if self.half_open.turns().slots().busy().is_zero()
+            || awaiting.is_some_and(AwaitingHashI::has_keys)
+        {
             return self.serve_third(message, contents, path);
         }
         let contents = Bytes::copy_from_slice(contents);
         self.half_open.wait(cookies, HeldMessage { path, contents })
     }
 
-    /// Serves the exchange whose turn it is. One at a time: the embedder looks at what has come in between.
-    pub(super) fn serve_next(&mut self) {
-        if let Some(began) = self.serving.take() {
-            self.slots
-                .measure(self.now.saturating_duration_since(began));
-        }
-        let Some((cookies, thirds)) = self.half_open.take_turn() else {
-            return;
-        };
-        self.serving = Some(self.now);
-        self.turn_due = self.now + TURN_PAUSE;
+    /// Serves the exchange whose turn it is.
+    pub(super) fn serve(&mut self, cookies: CookiePair, thirds: HeldMessages) {
         for HeldMessage { path, contents } in thirds {
             let served = Message::decode(&contents).map_err(DatagramError::from);
             let served = served.and_then(|message| {

@@ -7,30 +7,28 @@ use bytes::Bytes;
 
 use super::account::Account;
 use super::aggressive_responder::AwaitingHashI;
+use super::held::{HeldMessage, HeldMessages};
+use super::turns::Turns;
 use crate::config::{EndpointConfig, Identity};
 use crate::cookie::{CookiePair, InitiatorCookie};
 use crate::error::DatagramError;
 use crate::isakmp_sa::{Fingerprint, Path};
-use crate::limits::{HELD_MESSAGE_LEN, HELD_MESSAGES, HELD_OCTETS};
 use crate::time::Instant;
-
-/// A message that came too early to be understood.
-#[derive(Debug)]
-pub(crate) struct HeldMessage {
-    pub(crate) path: Path,
-    pub(crate) contents: Bytes,
-}
 
 /// One half-open exchange.
 #[derive(Debug)]
 pub(crate) struct HalfOpen {
     pub(crate) awaiting: AwaitingHashI,
-    held: Vec<HeldMessage>,
-    /// Messages 3, of which at most one is genuine, and what place they wait for their turn at.
-    thirds: Vec<HeldMessage>,
-    turn: Option<Instant>,
+    held: HeldMessages,
     prefix: Prefix,
     age: u64,
+}
+
+impl HalfOpen {
+    /// Whether a message comes from where the exchange was begun.
+    fn is_from(&self, message: &HeldMessage) -> bool {
+        self.awaiting.path.remote.ip() == message.path.remote.ip()
+    }
 }
 
 /// All of them, found by cookies, by where they come from, and by age.
@@ -38,7 +36,7 @@ pub(crate) struct HalfOpen {
 /// A new exchange is always admitted; beyond a limit, the oldest of those under the same limit goes: in a prefix the
 /// oldest of the host with the most, and beyond the limit for all, the oldest of the identity with the most, so that a
 /// flood under one name or from one host displaces itself. Where nobody has several, it is the oldest of all.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct HalfOpenTable {
     entries: BTreeMap<CookiePair, Box<HalfOpen>>,
     by_source: BTreeMap<(InitiatorCookie, IpAddr, Fingerprint), CookiePair>,
@@ -51,10 +49,7 @@ pub(crate) struct HalfOpenTable {
     crowded: BTreeSet<(usize, Identity)>,
     /// Hosts with several exchanges.
     crowded_hosts: BTreeSet<(Prefix, usize, IpAddr)>,
-    /// Exchanges whose message 3 waits, in the order of their turns.
-    turns: BTreeSet<(Instant, u64)>,
-    /// The one of them of each initiator.
-    waiting: BTreeMap<(IpAddr, Identity), u64>,
+    turns: Turns,
     next_age: u64,
     held_octets: usize,
 }
@@ -96,6 +91,23 @@ impl Ages {
 }
 
 impl HalfOpenTable {
+    pub(crate) fn new(turns: Turns) -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            by_source: BTreeMap::new(),
+            by_age: BTreeMap::new(),
+            by_expiry: BTreeSet::new(),
+            identities: BTreeMap::new(),
+            prefixes: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            crowded: BTreeSet::new(),
+            crowded_hosts: BTreeSet::new(),
+            turns,
+            next_age: 0,
+            held_octets: 0,
+        }
+    }
+
     /// Message 2 once more for a repeated message 1 of `len` octets, and where it goes. `None` unless this very message
     /// from there began an exchange: an altered copy of it would have begun another one, which cannot stand in the way of
     /// the genuine one.
@@ -162,9 +174,7 @@ impl HalfOpenTable {
         self.count_identity(&awaiting.identity, age);
         let entry = HalfOpen {
             awaiting,
-            held: Vec::new(),
-            thirds: Vec::new(),
-            turn: None,
+            held: HeldMessages::default(),
             prefix,
             age,
         };
@@ -282,7 +292,7 @@ impl HalfOpenTable {
     pub(crate) fn complete(
         &mut self,
         cookies: CookiePair,
-    ) -> Option<(AwaitingHashI, Vec<HeldMessage>)> {
+    ) -> Option<(AwaitingHashI, HeldMessages)> {
         let source = self.get(cookies)?.path.remote.ip();
         if let Some(host) = self.hosts.get_mut(&source) {
             host.account.prove();
@@ -291,17 +301,12 @@ impl HalfOpenTable {
     }
 
     /// Takes an exchange out, with the messages that were held for it.
-    pub(crate) fn remove(
-        &mut self,
-        cookies: CookiePair,
-    ) -> Option<(AwaitingHashI, Vec<HeldMessage>)> {
-        self.drop_turn(cookies);
+    pub(crate) fn remove(&mut self, cookies: CookiePair) -> Option<(AwaitingHashI, HeldMessages)> {
         let HalfOpen {
             awaiting,
             held,
             prefix,
             age,
-            ..
         } = *self.entries.remove(&cookies)?;
         self.by_age.remove(&age);
         self.by_expiry.remove(&(awaiting.expires(), age));
@@ -316,125 +321,74 @@ impl HalfOpenTable {
         }
         self.discount_host(prefix, source, age);
         self.discount_identity(&awaiting.identity, age);
-        self.held_octets -= octets(&held);
+        self.turns.leave(cookies);
+        self.held_octets -= held.octets();
         Some((awaiting, held))
     }
 
-    /// Has a message 3 wait for the turn of its exchange, which comes in the order of the slots. Repetitions of what
-    /// waits are dropped before anything is computed. An initiator has one turn, whatever it has begun: the exchange that
-    /// it finishes last takes the place of the one before.
+    /// Has a message 3 wait for the turn of its exchange.
     pub(crate) fn wait(
         &mut self,
         cookies: CookiePair,
-        message: HeldMessage,
+        third: HeldMessage,
     ) -> Result<(), DatagramError> {
-        let len = message.contents.len();
-        let entry = self
-            .entries
-            .get_mut(&cookies)
-            .ok_or(DatagramError::UnknownCookies)?;
-        let source = entry.awaiting.path.remote.ip();
-        if source != message.path.remote.ip() {
+        let entry = self.entries.get(&cookies);
+        let entry = entry.ok_or(DatagramError::UnknownCookies)?;
+        if !entry.is_from(&third) {
             return Err(DatagramError::WrongSource);
         }
-        let mut thirds = entry.thirds.iter();
-        if thirds.any(|third| third.contents == message.contents) {
-            return Err(DatagramError::Duplicate);
-        }
-        let room = len <= HELD_MESSAGE_LEN && self.held_octets + len <= HELD_OCTETS;
-        if !room || HELD_MESSAGES <= entry.thirds.len() {
-            return Err(DatagramError::LimitReached);
-        }
-        self.held_octets += len;
-        entry.thirds.push(message);
-        if entry.turn.is_some() {
-            return Ok(());
-        }
-        let (age, slot) = (entry.age, entry.awaiting.slot);
-        let initiator = (source, entry.awaiting.identity.clone());
-        let former = self.waiting.get(&initiator);
-        let former = former.and_then(|age| self.by_age.get(age).copied());
-        let turn = former.and_then(|former| self.drop_turn(former));
-        let turn = turn.map_or(slot, |turn| turn.min(slot));
-        self.turns.insert((turn, age));
-        self.waiting.insert(initiator, age);
-        if let Some(entry) = self.entries.get_mut(&cookies) {
-            entry.turn = Some(turn);
-        }
-        Ok(())
+        let exchange = (&entry.awaiting, entry.age);
+        self.turns.wait(exchange, third, self.held_octets)
     }
 
-    /// Whose turn it is, and the messages 3 that wait.
-    pub(crate) fn take_turn(&mut self) -> Option<(CookiePair, Vec<HeldMessage>)> {
-        let (_, age) = self.turns.first()?;
-        let cookies = *self.by_age.get(age)?;
-        let thirds = core::mem::take(&mut self.entries.get_mut(&cookies)?.thirds);
-        self.held_octets -= octets(&thirds);
-        self.drop_turn(cookies);
-        Some((cookies, thirds))
+    pub(crate) const fn turns(&self) -> &Turns {
+        &self.turns
     }
 
-    /// How many wait for their turns.
-    pub(crate) fn turns(&self) -> usize {
-        self.turns.len()
-    }
-
-    /// Takes an exchange out of those that wait. Returns the place that it had.
-    fn drop_turn(&mut self, cookies: CookiePair) -> Option<Instant> {
-        let entry = self.entries.get_mut(&cookies)?;
-        let turn = entry.turn.take()?;
-        self.held_octets -= octets(&entry.thirds);
-        entry.thirds.clear();
-        self.turns.remove(&(turn, entry.age));
-        let source = entry.awaiting.path.remote.ip();
-        self.waiting
-            .remove(&(source, entry.awaiting.identity.clone()));
-        Some(turn)
+    pub(crate) const fn turns_mut(&mut self) -> &mut Turns {
+        &mut self.turns
     }
 
     /// Holds a message until message 3 has come. `false` if there is no room.
     pub(crate) fn hold(&mut self, cookies: CookiePair, message: HeldMessage) -> bool {
-        let len = message.contents.len();
-        let room = len <= HELD_MESSAGE_LEN && self.held_octets + len <= HELD_OCTETS;
-        let Some(entry) = self
-            .entries
-            .get_mut(&cookies)
-            .filter(|entry| room && entry.held.len() < HELD_MESSAGES)
-        else {
+        let (len, octets) = (message.len(), self.held_octets + self.turns.octets());
+        let entry = self.entries.get_mut(&cookies);
+        let Some(entry) = entry.filter(|entry| entry.is_from(&message)) else {
             return false;
         };
-        let same_host = entry.awaiting.path.remote.ip() == message.path.remote.ip();
-        let repeated = entry
-            .held
-            .iter()
-            .any(|held| held.contents == message.contents);
-        if !same_host || repeated {
-            return false;
+        let held = entry.held.hold(message, octets).is_ok();
+        if held {
+            self.held_octets += len;
         }
-        self.held_octets += len;
-        entry.held.push(message);
-        true
+        held
     }
 
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// The slot that an identity was given and that is yet to come. Whoever begins anew under the same name has that one
-    /// again: a flood under one name takes the time of one key exchange. Whoever waits for its turn, and begins anew from
-    /// the same address for want of patience, keeps its place.
-    pub(crate) fn slot_of(
-        &self,
+    /// When the key exchange of an initiator can be served, beside what so many peers want that are known.
+    ///
+    /// Whoever begins anew under the same name has its slot again that is yet to come: a flood under one name takes the
+    /// time of one key exchange. Whoever waits for its turn, and begins anew from the same address for want of patience,
+    /// keeps its place.
+    pub(crate) fn slot_for(
+        &mut self,
+        now: Instant,
         identity: &Identity,
         from: IpAddr,
-        now: Instant,
-    ) -> Option<Instant> {
+        peers: usize,
+    ) -> Instant {
+        let former = self.slot_of(now, identity, from);
+        former.unwrap_or_else(|| self.turns.reserve(now, peers))
+    }
+
+    fn slot_of(&self, now: Instant, identity: &Identity, from: IpAddr) -> Option<Instant> {
         let slot = self.latest_of(identity)?.slot;
         if now < slot {
             return Some(slot);
         }
-        let age = self.waiting.get(&(from, identity.clone()))?;
-        self.entries.get(self.by_age.get(age)?)?.turn
+        self.turns.slot_of(identity, from)
     }
 
     /// Whether somebody at this address is under way as this identity.
@@ -464,12 +418,11 @@ impl HalfOpenTable {
     }
 
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        let all: Vec<_> = self.entries.keys().copied().collect();
+        for cookies in all {
+            self.remove(cookies);
+        }
     }
-}
-
-fn octets(messages: &[HeldMessage]) -> usize {
-    messages.iter().map(|message| message.contents.len()).sum()
 }
 
 /// Whoever has several exchanges has a place by their number.

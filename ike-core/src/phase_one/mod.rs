@@ -13,10 +13,12 @@ pub(crate) mod aggressive_responder;
 pub(crate) mod exchange;
 pub(crate) mod exponent_pool;
 pub(crate) mod half_open;
+pub(crate) mod held;
 pub(crate) mod identification;
 pub(crate) mod nat_detection;
 pub(crate) mod offer;
 pub(crate) mod slot;
+pub(crate) mod turns;
 
 /// Octets of our nonces.
 pub(crate) const NONCE_LEN: usize = 32;
