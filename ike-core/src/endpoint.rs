@@ -1,6 +1,7 @@
 //! The public state machine: which peer a message is for, and what may come of it.
 
 mod aggressive_responder;
+mod questions;
 mod unauthenticated;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -9,6 +10,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
+use self::questions::Questions;
 use self::unauthenticated::Received;
 use crate::config::{EndpointConfig, Identity, PairIndex, PeerConfig, StaticCredentials};
 use crate::context::{Context, Index};
@@ -18,10 +20,6 @@ use crate::error::{AcquireError, DatagramError};
 use crate::event::{CredentialsRequest, DisconnectReason, Event, IkeSaStatus, PeerId, Role};
 use crate::fragments::{Fragments, Sender};
 use crate::isakmp_sa::{Fingerprint, Path};
-use crate::limits::{
-    HALF_OPEN_LIFETIME, POOL_PATIENCE, POOL_PATIENCE_EXCHANGES, POOL_PAUSE, QUIET_EXCHANGES,
-    QUIET_TIME,
-};
 use crate::output::{NON_ESP_MARKER, Output};
 use crate::peer::Peer;
 use crate::phase_one::aggressive_responder::{FirstMessage, Initiator};
@@ -57,29 +55,15 @@ pub struct Endpoint {
     /// Peers that the embedder made known, which may want to renew phase 1 by themselves.
     added: BTreeSet<(Identity, PeerId)>,
     credentials: StaticCredentials,
-    pending: BTreeMap<CredentialsRequest, Pending>,
-    next_request: u64,
+    questions: Questions,
     half_open: HalfOpenTable,
     pool: ExponentPool,
-    /// When the next value may be made for the pool.
-    pool_due: Instant,
-    /// When the last one was.
-    pool_filled: Instant,
     fragments: Fragments,
     strangers: StrangerLimit,
     reports: StrangerLimit,
     /// First messages that were refused and reported lately.
     refused: VecDeque<Fingerprint>,
     closed: bool,
-}
-
-/// A first message that waits for credentials.
-#[derive(Debug)]
-struct Pending {
-    path: Path,
-    contents: Bytes,
-    identity: Identity,
-    since: Instant,
 }
 
 /// Failures of strangers that are reported as events, per second.
@@ -99,12 +83,9 @@ impl Endpoint {
             by_identity: BTreeMap::new(),
             added: BTreeSet::new(),
             credentials: StaticCredentials::new(),
-            pending: BTreeMap::new(),
-            next_request: 1,
+            questions: Questions::new(),
             half_open: HalfOpenTable::new(Turns::new(now, config.key_exchange_time())),
-            pool: ExponentPool::new(config.exponent_pool()),
-            pool_due: now,
-            pool_filled: now,
+            pool: ExponentPool::new(config.exponent_pool(), now),
             fragments: Fragments::default(),
             strangers: StrangerLimit::new(config.stranger_answers_per_second(), now),
             reports: StrangerLimit::new(REPORTS_PER_SECOND, now),
@@ -172,23 +153,18 @@ impl Endpoint {
         config: Arc<PeerConfig>,
     ) {
         self.advance(now);
-        let Some(Pending {
-            path,
-            contents,
-            identity,
-            ..
-        }) = self.pending.remove(&request)
-        else {
+        let Some(question) = self.questions.take(request) else {
             return;
         };
-        if config.remote() != &identity || self.closed {
+        if config.remote() != &question.identity || self.closed {
             return;
         }
-        let answered = Message::decode(&contents)
+        let contents = &question.contents;
+        let answered = Message::decode(contents)
             .map_err(DatagramError::from)
             .and_then(|message| {
-                let first = FirstMessage::decode(&message, Fingerprint::of(&contents))?;
-                self.answer_first(&first, &contents, config, path, Initiator::Known)
+                let first = FirstMessage::decode(&message, Fingerprint::of(contents))?;
+                self.answer_first(&first, contents, config, question.path, Initiator::Known)
             });
         if let Err(error) = answered {
             self.output.stats.drops.count(&error);
@@ -199,7 +175,7 @@ impl Endpoint {
     /// Answers [`Event::CredentialsWanted`] in the negative. Nothing is sent.
     pub fn refuse_credentials(&mut self, now: Instant, request: CredentialsRequest) {
         self.advance(now);
-        self.pending.remove(&request);
+        self.questions.take(request);
     }
 
     /// Replaces the table of who may connect, which is consulted before any event is raised. SAs that exist stay.
@@ -446,13 +422,9 @@ impl Endpoint {
         }
         self.output.stats.half_open_expired += self.half_open.expire(self.now);
         self.gauge();
-        let oldest = self.now.checked_sub(HALF_OPEN_LIFETIME);
-        self.pending
-            .retain(|_, pending| oldest.is_none_or(|oldest| oldest < pending.since));
-        if self.pool_due <= self.now && self.pool.refill(self.config.provider()) {
+        self.questions.expire(self.now);
+        if self.pool.refill(self.now, self.config.provider()) {
             self.output.stats.exponents_prepared += 1;
-            self.pool_filled = self.now;
-            self.pool_due = self.now + POOL_PAUSE;
         }
         if let Some((cookies, thirds)) = self.half_open.turns_mut().take(self.now) {
             self.serve(cookies, thirds);
@@ -477,16 +449,11 @@ impl Endpoint {
         if !self.output.is_empty() {
             return Some(self.now);
         }
-        let pool = (!self.closed && self.pool.is_short()).then_some(self.pool_due);
-        let pending = self
-            .pending
-            .values()
-            .map(|pending| pending.since + HALF_OPEN_LIFETIME)
-            .min();
+        let pool = self.pool.due().filter(|_| !self.closed);
         [
             self.timers.next(),
             self.half_open.next_expiry(),
-            pending,
+            self.questions.next_expiry(),
             pool,
             self.half_open.turns().due(),
         ]
@@ -501,7 +468,7 @@ impl Endpoint {
         self.closed = true;
         self.half_open.clear();
         self.gauge();
-        self.pending.clear();
+        self.questions.clear();
         self.fragments.clear();
         let peers: Vec<_> = self.peers.keys().copied().collect();
         for peer in peers {
@@ -594,7 +561,7 @@ impl Endpoint {
         let Some(contents) = self.unframe(&datagram)? else {
             return Ok(());
         };
-        self.disturb_pool();
+        self.pool.disturb(self.now, self.half_open.turns().slots());
         let message = match Message::decode(contents) {
             Ok(message) => message,
             Err(DecodeError::UnsupportedVersion { major }) => {
@@ -609,18 +576,6 @@ impl Endpoint {
             };
         }
         self.receive_message(&message, contents, path)
-    }
-
-    /// Puts off what is made in quiet time: a datagram has come. What has been given away as slots is no quiet time, and
-    /// a slow machine needs longer than others to see that nobody comes.
-    fn disturb_pool(&mut self) {
-        let slots = self.half_open.turns().slots();
-        let served = slots.busy();
-        let quiet = self.now + QUIET_TIME.max(served * QUIET_EXCHANGES);
-        let quiet = quiet.max(slots.free());
-        // Without end, a busy hub would share one value for ever.
-        let patience = POOL_PATIENCE.max(served * POOL_PATIENCE_EXCHANGES);
-        self.pool_due = self.pool_due.max(quiet.min(self.pool_filled + patience));
     }
 
     fn receive_message(

@@ -4,21 +4,17 @@ use alloc::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Endpoint;
 use super::unauthenticated::Received;
-use super::{Endpoint, Pending};
 use crate::config::{Identity, PeerConfig};
 use crate::cookie::{CookiePair, InitiatorCookie, ResponderCookie};
 use crate::error::{DatagramError, Mismatch, PhaseOneError};
-use crate::event::{CredentialsRequest, Event, PeerId, Role};
+use crate::event::{Event, PeerId, Role};
 use crate::isakmp_sa::{Fingerprint, IsakmpSa, Path};
-use crate::limits::{
-    HELD_MESSAGE_LEN, PENDING_CREDENTIALS, PENDING_PATIENCE, PENDING_PER_PREFIX,
-    REMEMBERED_REFUSALS,
-};
+use crate::limits::REMEMBERED_REFUSALS;
 use crate::phase_one::aggressive_responder::{
     Answer, AwaitingHashI, FirstMessage, Initiator, Verified,
 };
-use crate::phase_one::half_open::Prefix;
 use crate::phase_one::held::{HeldMessage, HeldMessages};
 use crate::wire::numbers::ProtocolId;
 use crate::wire::{Message, Notification};
@@ -98,50 +94,14 @@ impl Endpoint {
         if !self.is_asked_for(&identity) {
             return Err(DatagramError::UnknownIdentity);
         }
-        if self
-            .pending
-            .values()
-            .any(|pending| pending.path == path && pending.identity == identity)
-        {
-            return Err(DatagramError::Duplicate);
-        }
-        if HELD_MESSAGE_LEN < contents.len() {
-            return Err(DatagramError::LimitReached);
-        }
-        self.make_room_for_question(path)?;
-        let request = CredentialsRequest(self.next_request);
-        self.next_request += 1;
-        let contents = Bytes::copy_from_slice(contents);
+        let request = self
+            .questions
+            .ask(self.now, identity.clone(), contents, path)?;
         self.output.event_of_stranger(Event::CredentialsWanted {
             request,
-            identity: identity.clone(),
+            identity,
             source: path.remote,
         });
-        self.pending.insert(
-            request,
-            Pending {
-                path,
-                contents,
-                identity,
-                since: self.now,
-            },
-        );
-        Ok(())
-    }
-
-    /// Questions that the embedder has had no time to answer stay: a flood of new ones cannot push them out.
-    fn make_room_for_question(&mut self, path: Path) -> Result<(), DatagramError> {
-        let prefix = Prefix::of(path.remote.ip());
-        let same_prefix = |pending: &&Pending| Prefix::of(pending.path.remote.ip()) == prefix;
-        if PENDING_PER_PREFIX <= self.pending.values().filter(same_prefix).count() {
-            return Err(DatagramError::LimitReached);
-        }
-        if PENDING_CREDENTIALS <= self.pending.len() {
-            let oldest = self.pending.first_entry().filter(|oldest| {
-                PENDING_PATIENCE <= self.now.saturating_duration_since(oldest.get().since)
-            });
-            oldest.ok_or(DatagramError::LimitReached)?.remove();
-        }
         Ok(())
     }
 

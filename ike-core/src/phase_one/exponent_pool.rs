@@ -3,7 +3,12 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
+use super::slot::Slots;
 use crate::crypto::{CryptoProvider, PrivateValue};
+use crate::limits::{
+    POOL_PATIENCE, POOL_PATIENCE_EXCHANGES, POOL_PAUSE, QUIET_EXCHANGES, QUIET_TIME,
+};
+use crate::time::Instant;
 use crate::wire::numbers::GroupNumber;
 
 /// A prepared value. It stays where it was made: an `Arc` of its own would be a move, which leaves a copy behind.
@@ -14,6 +19,10 @@ pub(crate) type Prepared = Arc<Box<dyn PrivateValue>>;
 pub(crate) struct ExponentPool {
     target: usize,
     groups: BTreeMap<GroupNumber, Stock>,
+    /// When the next value may be made.
+    due: Instant,
+    /// When the last one was.
+    filled: Instant,
 }
 
 /// The values of a group. There always is one: the last is shared among exchanges until there are new ones, RFC 2409
@@ -35,10 +44,12 @@ impl Stock {
 }
 
 impl ExponentPool {
-    pub(crate) fn new(target: usize) -> Self {
+    pub(crate) fn new(target: usize, now: Instant) -> Self {
         Self {
             target: target.max(1),
             groups: BTreeMap::new(),
+            due: now,
+            filled: now,
         }
     }
 
@@ -69,13 +80,28 @@ impl ExponentPool {
         })
     }
 
-    /// Whether a stocked group has fewer values than it should.
-    pub(crate) fn is_short(&self) -> bool {
-        self.groups.values().any(|stock| stock.len() < self.target)
+    /// When the next value is to be made, if a stocked group has fewer than it should.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let is_short = self.groups.values().any(|stock| stock.len() < self.target);
+        is_short.then_some(self.due)
     }
 
-    /// Makes one value for the group that is shortest of them. `false` if none is.
-    pub(crate) fn refill(&mut self, provider: &CryptoProvider) -> bool {
+    /// Puts off what is made in quiet time: a datagram has come. What has been given away as slots is no quiet time, and
+    /// a slow machine needs longer than others to see that nobody comes.
+    pub(crate) fn disturb(&mut self, now: Instant, slots: &Slots) {
+        let served = slots.busy();
+        let quiet = now + QUIET_TIME.max(served * QUIET_EXCHANGES);
+        let quiet = quiet.max(slots.free());
+        // Without end, a busy hub would share one value for ever.
+        let patience = POOL_PATIENCE.max(served * POOL_PATIENCE_EXCHANGES);
+        self.due = self.due.max(quiet.min(self.filled + patience));
+    }
+
+    /// Makes one value, if it is time, for the group that is shortest of them. `false` if none is.
+    pub(crate) fn refill(&mut self, now: Instant, provider: &CryptoProvider) -> bool {
+        if now < self.due {
+            return false;
+        }
         let shortest = self.groups.iter_mut().min_by_key(|(_, stock)| stock.len());
         let Some((number, stock)) = shortest.filter(|(_, stock)| stock.len() < self.target) else {
             return false;
@@ -91,6 +117,8 @@ impl ExponentPool {
         } else {
             stock.unused.push(Arc::new(group.generate(random)));
         }
+        self.filled = now;
+        self.due = now + POOL_PAUSE;
         true
     }
 
