@@ -1,24 +1,24 @@
-//! The network: who owns which address, what is on its way, what happens next.
+//! The network: hosts, the links between them, and what has happened.
 
-use std::collections::{BTreeMap, VecDeque};
+mod agenda;
+mod map;
+mod site;
+mod way;
+
+use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use self::agenda::{Agenda, Item};
+use self::map::{Map, Place, Realm};
+use self::site::Site;
 use crate::link::Direction;
-use crate::nat::NatBox;
-use crate::trace::{DropReason, TraceKind};
 use crate::{
-    Cpu, Datagram, Host, HostId, HostStats, Link, Nat, NatId, Passing, Random, Trace, TraceEntry,
-    Verdict, instant,
+    Cpu, Datagram, Host, HostId, HostStats, Link, Nat, NatId, Passing, Random, Trace, Verdict,
+    instant,
 };
 
-/// Outputs of one input after which a host is taken to be in an endless loop.
-const OUTPUT_LIMIT: usize = 100_000;
-/// Steps at one virtual instant after which the run is taken to stand still.
-const STANDSTILL_LIMIT: u64 = 5_000_000;
-/// NAT boxes on one way, each direction.
-const NAT_DEPTH_LIMIT: usize = 8;
 /// Lines of the trace in a panic message.
 const TAIL: usize = 40;
 
@@ -36,77 +36,13 @@ pub struct EventEntry<E> {
 /// A virtual network. See the [crate's page](crate) for an example.
 pub struct Network<H: Host> {
     seed: u64,
-    now: Duration,
-    /// Breaks ties in time, so that runs repeat exactly.
-    sequence: u64,
-    queue: BTreeMap<(Duration, u64), Item<H>>,
-    standstill: u64,
+    agenda: Agenda<H>,
     hosts: Vec<Site<H>>,
-    nats: Vec<Gateway>,
-    places: BTreeMap<(Realm, IpAddr), Place>,
+    map: Map,
     default_link: Link,
     directions: BTreeMap<(HostId, HostId), Direction>,
     events: Vec<EventEntry<H::Event>>,
     trace: Trace,
-}
-
-/// The Internet, or what is behind a NAT box.
-type Realm = Option<NatId>;
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Place {
-    Host(HostId),
-    Nat(NatId),
-}
-
-struct Gateway {
-    nat: NatBox,
-    outer: Realm,
-}
-
-struct Site<H> {
-    name: String,
-    realm: Realm,
-    addresses: Vec<IpAddr>,
-    machine: Option<H>,
-    /// Counts reboots, so that what was meant for the previous life is not given to the next.
-    life: u64,
-    wake: Option<Duration>,
-    cpu: Cpu,
-    busy_until: Duration,
-    waiting: VecDeque<(HostId, Datagram)>,
-    timer_first: bool,
-    isolated: bool,
-    stats: HostStats,
-}
-
-type Action<H> = Box<dyn FnOnce(&mut Network<H>)>;
-
-enum Item<H: Host> {
-    /// A datagram reaches the owner of its destination in a realm.
-    Arrive {
-        from: HostId,
-        realm: Realm,
-        datagram: Datagram,
-    },
-    /// A busy host is done with the input that made this datagram.
-    Send {
-        from: HostId,
-        life: u64,
-        datagram: Datagram,
-    },
-    /// A busy host is done with the input that made this event.
-    Report {
-        host: HostId,
-        life: u64,
-        event: H::Event,
-    },
-    /// A host's timer.
-    Wake(HostId),
-    /// A host's processor is free.
-    Resume(HostId, u64),
-    /// Something that a test has planned.
-    Action(Action<H>),
 }
 
 impl<H: Host> Network<H> {
@@ -115,13 +51,9 @@ impl<H: Host> Network<H> {
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
-            now: Duration::ZERO,
-            sequence: 0,
-            queue: BTreeMap::new(),
-            standstill: 0,
+            agenda: Agenda::new(),
             hosts: Vec::new(),
-            nats: Vec::new(),
-            places: BTreeMap::new(),
+            map: Map::new(),
             default_link: Link::default(),
             directions: BTreeMap::new(),
             events: Vec::new(),
@@ -138,13 +70,13 @@ impl<H: Host> Network<H> {
     /// Virtual time.
     #[must_use]
     pub fn now(&self) -> Duration {
-        self.now
+        self.agenda.now()
     }
 
     /// Virtual time as the machines see it.
     #[must_use]
     pub fn instant(&self) -> Instant {
-        instant(self.now)
+        instant(self.now())
     }
 
     /// A generator for one part of the test, independent of the network's own.
@@ -188,7 +120,7 @@ impl<H: Host> Network<H> {
     /// If the address is taken.
     pub fn add_address(&mut self, host: HostId, address: IpAddr) {
         let realm = self.site(host).realm;
-        self.occupy(realm, address, Place::Host(host));
+        self.map.occupy(realm, address, Place::Host(host));
         self.site_mut(host).addresses.push(address);
     }
 
@@ -255,13 +187,8 @@ impl<H: Host> Network<H> {
 
     /// Switches a host off. What it had is returned; what arrives is lost.
     pub fn switch_off(&mut self, host: HostId) -> Option<H> {
-        let now = self.now;
-        let site = self.site_mut(host);
-        site.life += 1;
-        site.wake = None;
-        site.busy_until = now;
-        site.waiting.clear();
-        site.machine.take()
+        let now = self.now();
+        self.site_mut(host).switch_off(now)
     }
 
     /// Switches a host on with a fresh machine; one that is on is rebooted, with all its state gone.
@@ -372,12 +299,12 @@ impl<H: Host> Network<H> {
 
     /// Forgets every mapping of a NAT box, as its reboot does.
     pub fn flush_nat(&mut self, nat: NatId) {
-        self.nat_mut(nat).flush();
+        self.map.nat_mut(nat).flush();
     }
 
     /// Forgets every mapping of a NAT box and moves every flow to another port.
     pub fn rebind_nat(&mut self, nat: NatId) {
-        self.nat_mut(nat).rebind();
+        self.map.nat_mut(nat).rebind();
     }
 
     /// Gives a NAT box another outside address; every mapping is gone.
@@ -386,19 +313,13 @@ impl<H: Host> Network<H> {
     ///
     /// If the address is taken.
     pub fn renumber_nat(&mut self, nat: NatId, external: IpAddr) {
-        let outer = self.gateway(nat).outer;
-        let before = self.gateway(nat).nat.external;
-        self.places.remove(&(outer, before));
-        self.occupy(outer, external, Place::Nat(nat));
-        let nat = self.nat_mut(nat);
-        nat.flush();
-        nat.external = external;
+        self.map.renumber(nat, external);
     }
 
     /// How many mappings of a NAT box are alive.
     #[must_use]
     pub fn nat_mappings(&self, nat: NatId) -> usize {
-        self.gateway(nat).nat.live_mappings(self.now)
+        self.map.nat(nat).live_mappings(self.now())
     }
 
     // --- what happened
@@ -431,18 +352,18 @@ impl<H: Host> Network<H> {
 
     /// Plans something for a virtual time; one that has passed means now.
     pub fn at(&mut self, time: Duration, action: impl FnOnce(&mut Self) + 'static) {
-        self.plan(time, Item::Action(Box::new(action)));
+        self.agenda.plan(time, Item::Action(Box::new(action)));
     }
 
     /// Runs for some virtual time.
     pub fn run_for(&mut self, time: Duration) {
-        self.run_to(self.now + time);
+        self.run_to(self.now() + time);
     }
 
     /// Runs up to and including a virtual time.
     pub fn run_to(&mut self, deadline: Duration) {
         while self.step_before(deadline) {}
-        self.advance(deadline);
+        self.agenda.advance(deadline);
     }
 
     /// Runs until a condition holds and returns when that was, or `None` if the deadline came first.
@@ -455,10 +376,10 @@ impl<H: Host> Network<H> {
     ) -> Option<Duration> {
         loop {
             if condition(self) {
-                return Some(self.now);
+                return Some(self.now());
             }
             if !self.step_before(deadline) {
-                self.advance(deadline);
+                self.agenda.advance(deadline);
                 return None;
             }
         }
@@ -475,7 +396,7 @@ impl<H: Host> Network<H> {
         limit: Duration,
         condition: impl FnMut(&Self) -> bool,
     ) -> Duration {
-        let start = self.now;
+        let start = self.now();
         match self.run_until(start + limit, condition) {
             Some(at) => at - start,
             None => self.fail(&format!("{what}: not within {limit:?}")),
@@ -485,7 +406,7 @@ impl<H: Host> Network<H> {
     /// Runs until nothing is on its way and no timer is armed, or until the deadline. True if it came to rest.
     pub fn run_to_rest(&mut self, deadline: Duration) -> bool {
         while self.step_before(deadline) {}
-        self.queue.is_empty()
+        self.agenda.len() == 0
     }
 
     /// Ends the run with a panic that tells how to repeat it.
@@ -503,7 +424,8 @@ impl<H: Host> Network<H> {
             .collect();
         panic!(
             "{message} [seed {}, virtual time {:?}]; the last datagrams:{tail}",
-            self.seed, self.now
+            self.seed,
+            self.now()
         )
     }
 
@@ -511,40 +433,21 @@ impl<H: Host> Network<H> {
 
     /// Takes the next step if it is due by the deadline.
     fn step_before(&mut self, deadline: Duration) -> bool {
-        let Some(entry) = self
-            .queue
-            .first_entry()
-            .filter(|entry| entry.key().0 <= deadline)
-        else {
+        let Some((at, item)) = self.agenda.next_before(deadline) else {
             return false;
         };
-        let ((at, _), item) = entry.remove_entry();
-        self.standstill = if self.now < at {
-            0
-        } else {
-            self.standstill + 1
-        };
-        if self.standstill == STANDSTILL_LIMIT {
+        if self.agenda.stands_still() {
             self.fail("virtual time stands still");
         }
-        self.advance(at);
+        self.agenda.advance(at);
         self.perform(item);
         true
-    }
-
-    fn advance(&mut self, at: Duration) {
-        self.now = self.now.max(at);
-    }
-
-    fn plan(&mut self, at: Duration, item: Item<H>) {
-        self.sequence += 1;
-        self.queue.insert((at.max(self.now), self.sequence), item);
     }
 
     /// Performs an item now or, for a busy host, when it is done.
     fn plan_or(&mut self, later: bool, at: Duration, item: Item<H>) {
         if later {
-            self.plan(at, item)
+            self.agenda.plan(at, item)
         } else {
             self.perform(item)
         }
@@ -569,7 +472,7 @@ impl<H: Host> Network<H> {
             Item::Report { host, life, event } => {
                 if self.site(host).life == life {
                     self.events.push(EventEntry {
-                        at: self.now,
+                        at: self.now(),
                         host,
                         event,
                     });
@@ -584,344 +487,22 @@ impl<H: Host> Network<H> {
             Item::Action(action) => action(self),
         }
     }
-
-    // --- on the way
-
-    /// A host hands a datagram to the network.
-    fn send(&mut self, from: HostId, mut datagram: Datagram) {
-        self.fill_in_source(from, &mut datagram);
-        let site = self.site_mut(from);
-        site.stats.sent += 1;
-        site.stats.sent_octets += octets(&datagram);
-        let (realm, isolated) = (site.realm, site.isolated);
-        let own = site.addresses.contains(&datagram.source.ip());
-        self.record(TraceKind::Sent, from, &datagram);
-        if !own {
-            return self.lose_now(DropReason::ForeignSource, from, &datagram);
-        }
-        if isolated {
-            return self.lose_now(DropReason::Partition, from, &datagram);
-        }
-        match self.leave(realm, &mut datagram) {
-            Ok((realm, place)) => self.travel(from, realm, place, datagram),
-            Err(reason) => self.lose_now(reason, from, &datagram),
-        }
-    }
-
-    fn fill_in_source(&self, from: HostId, datagram: &mut Datagram) {
-        if !datagram.source.ip().is_unspecified() {
-            return;
-        }
-        let v4 = datagram.destination.is_ipv4();
-        if let Some(address) = self
-            .site(from)
-            .addresses
-            .iter()
-            .find(|address| address.is_ipv4() == v4)
-        {
-            datagram.source.set_ip(*address);
-        }
-    }
-
-    /// Goes outward through NAT boxes up to the realm where somebody owns the destination.
-    fn leave(
-        &mut self,
-        realm: Realm,
-        datagram: &mut Datagram,
-    ) -> Result<(Realm, Place), DropReason> {
-        let mut realm = realm;
-        let mut last = None;
-        for _ in 0..NAT_DEPTH_LIMIT {
-            if let Some(place) = self.places.get(&(realm, datagram.destination.ip())) {
-                let hairpin = last.is_some_and(|nat| *place == Place::Nat(nat));
-                if hairpin && last.is_some_and(|nat| !self.gateway(nat).nat.settings.hairpinning) {
-                    return Err(DropReason::NatFiltered);
-                }
-                return Ok((realm, *place));
-            }
-            let nat = realm.ok_or(DropReason::NoRoute)?;
-            let now = self.now;
-            let outer = self.gateway(nat).outer;
-            datagram.source =
-                self.nat_mut(nat)
-                    .outbound(now, datagram.source, datagram.destination)?;
-            (realm, last) = (outer, Some(nat));
-        }
-        Err(DropReason::NoRoute)
-    }
-
-    /// Crosses the link to the host that owns the destination at this moment.
-    fn travel(&mut self, from: HostId, realm: Realm, place: Place, datagram: Datagram) {
-        let now = self.now;
-        let Some(to) = self.owner(place, datagram.destination) else {
-            // Nobody behind the NAT box is known for this port; the box will say so when it gets there.
-            let arrival = now + self.default_link.latency;
-            return self.plan(
-                arrival,
-                Item::Arrive {
-                    from,
-                    realm,
-                    datagram,
-                },
-            );
-        };
-        let direction = self.direction(from, to);
-        let passing = Passing {
-            index: direction.index(),
-            now: instant(now),
-            source: datagram.source,
-            destination: datagram.destination,
-            contents: &datagram.contents,
-        };
-        let arrivals = match direction.pass(&passing, now) {
-            Ok(arrivals) => arrivals,
-            Err(reason) => return self.lose_now(reason, from, &datagram),
-        };
-        for (index, arrival) in arrivals.into_iter().enumerate() {
-            let copy = Datagram {
-                contents: arrival.contents,
-                ..datagram
-            };
-            if 0 < index {
-                self.record(TraceKind::Duplicated, from, &copy);
-            }
-            if arrival.corrupted {
-                self.record(TraceKind::Corrupted, from, &copy);
-            }
-            self.plan(
-                arrival.at,
-                Item::Arrive {
-                    from,
-                    realm,
-                    datagram: copy,
-                },
-            );
-        }
-    }
-
-    /// The host behind a place, by the mappings of this moment.
-    fn owner(&self, mut place: Place, mut destination: SocketAddr) -> Option<HostId> {
-        for _ in 0..NAT_DEPTH_LIMIT {
-            match place {
-                Place::Host(host) => return Some(host),
-                Place::Nat(nat) => {
-                    destination = self.gateway(nat).nat.owner(destination.port())?;
-                    place = *self.places.get(&(Some(nat), destination.ip()))?;
-                }
-            }
-        }
-        None
-    }
-
-    /// Reaches the destination's realm and goes inward through NAT boxes.
-    fn arrive(&mut self, from: HostId, realm: Realm, mut datagram: Datagram) {
-        match self.enter(realm, &mut datagram) {
-            Ok(host) => self.reach(from, host, datagram),
-            Err(reason) => self.lose_now(reason, from, &datagram),
-        }
-    }
-
-    fn enter(&mut self, realm: Realm, datagram: &mut Datagram) -> Result<HostId, DropReason> {
-        let now = self.now;
-        let mut realm = realm;
-        for _ in 0..NAT_DEPTH_LIMIT {
-            let place = self.places.get(&(realm, datagram.destination.ip()));
-            match place.copied().ok_or(DropReason::NoRoute)? {
-                Place::Host(host) => return Ok(host),
-                Place::Nat(nat) => {
-                    let port = datagram.destination.port();
-                    datagram.destination = self.nat_mut(nat).inbound(now, port, datagram.source)?;
-                    realm = Some(nat);
-                }
-            }
-        }
-        Err(DropReason::NoRoute)
-    }
-
-    fn reach(&mut self, from: HostId, host: HostId, datagram: Datagram) {
-        let now = self.now;
-        let site = self.site_mut(host);
-        let reason = if site.isolated {
-            Some(DropReason::Partition)
-        } else if site.machine.is_none() {
-            Some(DropReason::HostDown)
-        } else if now < site.busy_until && site.cpu.queue <= site.waiting.len() {
-            Some(DropReason::HostBusy)
-        } else {
-            None
-        };
-        if let Some(reason) = reason {
-            return self.lose_now(reason, from, &datagram);
-        }
-        if now < site.busy_until || !site.waiting.is_empty() {
-            site.waiting.push_back((from, datagram));
-            site.stats.peak_queue = site.stats.peak_queue.max(site.waiting.len());
-            return;
-        }
-        self.feed(from, host, datagram);
-    }
-
-    // --- at the host
-
-    fn feed(&mut self, from: HostId, host: HostId, mut datagram: Datagram) {
-        self.record_arrival(from, host, &datagram);
-        let now = self.instant();
-        let site = self.site_mut(host);
-        site.stats.received += 1;
-        site.stats.received_octets += octets(&datagram);
-        let cost = site.cpu.per_input;
-        if let Some(machine) = &mut site.machine {
-            machine.handle_datagram(now, &mut datagram);
-        }
-        self.take_outputs(host, cost);
-    }
-
-    fn wake(&mut self, host: HostId) {
-        let now = self.now;
-        let site = self.site_mut(host);
-        if site.wake != Some(now) {
-            return; // The host has been fed, busy or rebooted since; another wake is planned if it wants one.
-        }
-        site.wake = None;
-        self.fire(host);
-    }
-
-    /// Takes a due timer and holds the host to contract C5.
-    fn fire(&mut self, host: HostId) {
-        let now = self.instant();
-        let site = self.site_mut(host);
-        site.timer_first = false;
-        let cost = site.cpu.per_input;
-        if let Some(machine) = &mut site.machine {
-            machine.handle_timeout(now);
-        }
-        self.take_outputs(host, cost);
-        let site = self.site(host);
-        let due = site.machine.as_ref().and_then(Host::poll_timeout);
-        if due.is_some_and(|due| due <= now) {
-            self.fail(&format!(
-                "{} has a timer due that was just served: it would spin",
-                site.name
-            ));
-        }
-    }
-
-    /// The processor is free: due timers and waiting datagrams take turns.
-    fn resume(&mut self, host: HostId) {
-        let now = self.now;
-        let site = self.site_mut(host);
-        if now < site.busy_until {
-            return; // A call from the test has made it busy again; another resume is planned.
-        }
-        let due = site
-            .machine
-            .as_ref()
-            .and_then(Host::poll_timeout)
-            .is_some_and(|due| due <= instant(now));
-        if due && (site.timer_first || site.waiting.is_empty()) {
-            return self.fire(host);
-        }
-        site.timer_first = true;
-        if let Some((from, datagram)) = site.waiting.pop_front() {
-            self.feed(from, host, datagram);
-        }
-    }
-
-    /// Takes every output, charges the processor and plans the next wake.
-    fn take_outputs(&mut self, host: HostId, cost: Duration) {
-        let now = self.now;
-        let site = self.site_mut(host);
-        let Some(machine) = &mut site.machine else {
-            return;
-        };
-        let mut datagrams = Vec::new();
-        let mut events = Vec::new();
-        while let Some(datagram) = machine.poll_transmit() {
-            datagrams.push(datagram);
-            assert!(
-                datagrams.len() < OUTPUT_LIMIT,
-                "{} does not stop sending",
-                site.name
-            );
-        }
-        while let Some(event) = machine.poll_event() {
-            events.push(event);
-            assert!(
-                events.len() < OUTPUT_LIMIT,
-                "{} does not stop reporting",
-                site.name
-            );
-        }
-        let cost = cost + site.cpu.per_unit * machine.take_work() + machine.take_time();
-        let done = site.busy_until.max(now) + cost;
-        site.busy_until = done;
-        site.stats.busy += cost;
-        let (life, more) = (site.life, !site.waiting.is_empty());
-        for event in events {
-            self.plan_or(now < done, done, Item::Report { host, life, event });
-        }
-        for datagram in datagrams {
-            self.plan_or(
-                now < done,
-                done,
-                Item::Send {
-                    from: host,
-                    life,
-                    datagram,
-                },
-            );
-        }
-        if now < done || more {
-            self.plan(done, Item::Resume(host, life));
-        }
-        self.plan_wake(host);
-    }
-
-    fn plan_wake(&mut self, host: HostId) {
-        let now = self.now;
-        let site = self.site_mut(host);
-        let due = site.machine.as_ref().and_then(Host::poll_timeout);
-        let wake = due.map(|due| crate::elapsed(due).max(now).max(site.busy_until));
-        if wake != site.wake {
-            site.wake = wake;
-            if let Some(at) = wake {
-                self.plan(at, Item::Wake(host));
-            }
-        }
-    }
 }
 
 // Bookkeeping.
 impl<H: Host> Network<H> {
     fn add_site(&mut self, name: &str, realm: Realm, address: IpAddr, machine: H) -> HostId {
         let host = HostId(self.hosts.len());
-        self.occupy(realm, address, Place::Host(host));
-        self.hosts.push(Site {
-            name: name.to_owned(),
-            realm,
-            addresses: vec![address],
-            machine: Some(machine),
-            life: 0,
-            wake: None,
-            cpu: Cpu::default(),
-            busy_until: Duration::ZERO,
-            waiting: VecDeque::new(),
-            timer_first: false,
-            isolated: false,
-            stats: HostStats::default(),
-        });
+        self.map.occupy(realm, address, Place::Host(host));
+        self.hosts.push(Site::new(name, realm, address, machine));
         self.take_outputs(host, Duration::ZERO);
         host
     }
 
     fn add_gateway(&mut self, outer: Realm, external: IpAddr, settings: Nat) -> NatId {
-        let nat = NatId(self.nats.len());
-        self.occupy(outer, external, Place::Nat(nat));
+        let nat = self.map.next_nat();
         let random = Random::derive(self.seed, &[1, number(nat.0)]);
-        self.nats.push(Gateway {
-            nat: NatBox::new(settings, external, random),
-            outer,
-        });
+        self.map.add_nat(outer, external, settings, random);
         nat
     }
 
@@ -929,14 +510,9 @@ impl<H: Host> Network<H> {
         let site = self.site_mut(host);
         let before = std::mem::replace(&mut site.realm, realm);
         for old in std::mem::replace(&mut site.addresses, vec![address]) {
-            self.places.remove(&(before, old));
+            self.map.vacate(before, old);
         }
-        self.occupy(realm, address, Place::Host(host));
-    }
-
-    fn occupy(&mut self, realm: Realm, address: IpAddr, place: Place) {
-        let before = self.places.insert((realm, address), place);
-        assert!(before.is_none(), "{address} is taken by {before:?}");
+        self.map.occupy(realm, address, Place::Host(host));
     }
 
     fn direction(&mut self, from: HostId, to: HostId) -> &mut Direction {
@@ -954,47 +530,6 @@ impl<H: Host> Network<H> {
     fn site_mut(&mut self, host: HostId) -> &mut Site<H> {
         &mut self.hosts[host.0]
     }
-
-    fn gateway(&self, nat: NatId) -> &Gateway {
-        &self.nats[nat.0]
-    }
-
-    fn nat_mut(&mut self, nat: NatId) -> &mut NatBox {
-        &mut self.nats[nat.0].nat
-    }
-
-    fn record(&mut self, kind: TraceKind, from: HostId, datagram: &Datagram) {
-        let entry = self.entry(kind, from, datagram);
-        self.trace.record(entry, &datagram.contents);
-    }
-
-    fn record_arrival(&mut self, from: HostId, to: HostId, datagram: &Datagram) {
-        let entry = self.entry(TraceKind::Delivered, from, datagram);
-        self.trace.record(
-            TraceEntry {
-                to: Some(to),
-                ..entry
-            },
-            &datagram.contents,
-        );
-    }
-
-    fn entry(&self, kind: TraceKind, from: HostId, datagram: &Datagram) -> TraceEntry {
-        TraceEntry {
-            at: self.now,
-            kind,
-            from,
-            to: None,
-            source: datagram.source,
-            destination: datagram.destination,
-            len: datagram.contents.len(),
-            contents: None,
-        }
-    }
-
-    fn lose_now(&mut self, reason: DropReason, from: HostId, datagram: &Datagram) {
-        self.record(TraceKind::Dropped(reason), from, datagram);
-    }
 }
 
 impl<H: Host> fmt::Debug for Network<H> {
@@ -1002,10 +537,10 @@ impl<H: Host> fmt::Debug for Network<H> {
         formatter
             .debug_struct("Network")
             .field("seed", &self.seed)
-            .field("now", &self.now)
+            .field("now", &self.now())
             .field("hosts", &self.hosts.len())
-            .field("nats", &self.nats.len())
-            .field("planned", &self.queue.len())
+            .field("nats", &self.map.nat_count())
+            .field("planned", &self.agenda.len())
             .finish_non_exhaustive()
     }
 }
