@@ -1,14 +1,13 @@
-//! The public state machine: which peer a message is for, and what may come of it.
+//! The public state machine: peers, what is asked of them, and what is due.
 
 mod aggressive_responder;
+mod inbound;
 mod questions;
 mod unauthenticated;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
-
-use bytes::Bytes;
 
 use self::questions::Questions;
 use self::unauthenticated::Received;
@@ -18,14 +17,13 @@ use crate::cookie::{CookiePair, InitiatorCookie, ResponderCookie};
 use crate::crypto::SecureRandom;
 use crate::error::{AcquireError, DatagramError};
 use crate::event::{CredentialsRequest, DisconnectReason, Event, IkeSaStatus, PeerId, Role};
-use crate::fragments::{Fragments, Sender};
+use crate::fragments::Fragments;
 use crate::isakmp_sa::{Fingerprint, Path};
-use crate::output::{NON_ESP_MARKER, Output};
+use crate::output::Output;
 use crate::peer::Peer;
 use crate::phase_one::aggressive_responder::{FirstMessage, Initiator};
 use crate::phase_one::exponent_pool::ExponentPool;
 use crate::phase_one::half_open::HalfOpenTable;
-use crate::phase_one::held::HeldMessage;
 use crate::phase_one::turns::Turns;
 use crate::spi::Spi;
 use crate::stats::Stats;
@@ -33,8 +31,8 @@ use crate::stranger::StrangerLimit;
 use crate::time::Instant;
 use crate::timer::Timers;
 use crate::transmit::{Datagram, Transmit};
-use crate::wire::numbers::{ExchangeType, NotifyType, ProtocolId};
-use crate::wire::{DecodeError, Message, Notification};
+use crate::wire::numbers::{NotifyType, ProtocolId};
+use crate::wire::{Message, Notification};
 
 /// Any number of peers over IKEv1, as initiator and as responder.
 ///
@@ -545,227 +543,6 @@ impl Endpoint {
                 Role::Initiator => self.added.remove(&(peer.config.remote().clone(), id)),
                 Role::Responder => self.by_identity.remove(peer.config.remote()).is_some(),
             };
-        }
-    }
-
-    // --- Datagrams.
-
-    fn receive(&mut self, datagram: Datagram<'_>) -> Result<(), DatagramError> {
-        if self.closed {
-            return Err(DatagramError::Closed);
-        }
-        let path = Path {
-            local: datagram.destination,
-            remote: datagram.source,
-        };
-        let Some(contents) = self.unframe(&datagram)? else {
-            return Ok(());
-        };
-        self.pool.disturb(self.now, self.half_open.turns().slots());
-        let message = match Message::decode(contents) {
-            Ok(message) => message,
-            Err(DecodeError::UnsupportedVersion { major }) => {
-                return self.refuse_version(path, contents, major);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if message.is_fragment() {
-            return match self.reassemble(&message, path)? {
-                Some(whole) => self.receive_whole(&Message::decode(&whole)?, &whole, path),
-                None => Ok(()),
-            };
-        }
-        self.receive_message(&message, contents, path)
-    }
-
-    fn receive_message(
-        &mut self,
-        message: &Message<'_>,
-        contents: &[u8],
-        path: Path,
-    ) -> Result<(), DatagramError> {
-        match message.header().exchange_type() {
-            ExchangeType::AGGRESSIVE => self.receive_aggressive(message, contents, path),
-            ExchangeType::QUICK_MODE => self.receive_quick_mode(message, contents, path),
-            ExchangeType::INFORMATIONAL => self.receive_informational(message, contents, path),
-            ExchangeType::TRANSACTION => self.receive_transaction(message, contents, path),
-            _ => self.refuse_exchange(path, contents, message.header()),
-        }
-    }
-
-    /// Takes in a fragment and returns the message that it completes.
-    fn reassemble(
-        &mut self,
-        message: &Message<'_>,
-        path: Path,
-    ) -> Result<Option<Vec<u8>>, DatagramError> {
-        self.output.stats.fragments_in += 1;
-        let fragment = message.fragment()?;
-        let cookies = message.header().cookies();
-        let source = path.remote.ip();
-        let sender = if self.expects(cookies, source) {
-            Sender::Plausible
-        } else {
-            Sender::Stranger
-        };
-        let origin = (cookies, source);
-        let whole = self.fragments.accept(self.now, sender, origin, &fragment)?;
-        self.output.stats.reassembled += u64::from(whole.is_some());
-        Ok(whole)
-    }
-
-    /// Whether an exchange or an SA of ours has these cookies, with a peer at this address.
-    fn expects(&self, cookies: CookiePair, source: IpAddr) -> bool {
-        let initiating = self.index.initiating.get(&cookies.initiator());
-        let established = self.index.isakmp_sas.get(&cookies);
-        let is_at_source = |id: &PeerId| {
-            let peer = self.peers.get(id);
-            peer.is_some_and(|peer| {
-                peer.path.remote.ip() == source || peer.current_path().remote.ip() == source
-            })
-        };
-        let half_open = self.half_open.get(cookies);
-        established.or(initiating).is_some_and(is_at_source)
-            || half_open.is_some_and(|awaiting| awaiting.path.remote.ip() == source)
-    }
-
-    /// Takes in a message that came in fragments, as if it had come in one piece. It is no fragment itself.
-    fn receive_whole(
-        &mut self,
-        message: &Message<'_>,
-        contents: &[u8],
-        path: Path,
-    ) -> Result<(), DatagramError> {
-        if message.is_fragment() {
-            return Err(DatagramError::Unexpected);
-        }
-        self.receive_message(message, contents, path)
-    }
-
-    fn receive_transaction(
-        &mut self,
-        message: &Message<'_>,
-        contents: &[u8],
-        path: Path,
-    ) -> Result<(), DatagramError> {
-        // Strangers get no answer: who asks for it has an ISAKMP SA.
-        let cookies = message.header().cookies();
-        let peer = self.index.isakmp_sas.get(&cookies).copied();
-        let received = self.with_peer(
-            self.now,
-            peer.ok_or(DatagramError::UnknownCookies)?,
-            |peer, context| peer.receive_transaction(context, message, contents, path),
-        );
-        received.unwrap_or(Err(DatagramError::UnknownCookies))
-    }
-
-    /// Takes the non-ESP marker off. `None` for a keepalive.
-    fn unframe<'a>(&self, datagram: &Datagram<'a>) -> Result<Option<&'a [u8]>, DatagramError> {
-        if datagram.destination.port() != self.config.nat_port() {
-            return Ok(Some(datagram.contents));
-        }
-        match datagram.contents {
-            // RFC 3948 section 2.3.
-            [0xff] => Ok(None),
-            contents => contents
-                .strip_prefix(&NON_ESP_MARKER)
-                .map(Some)
-                .ok_or(DatagramError::NotIke),
-        }
-    }
-
-    fn receive_aggressive(
-        &mut self,
-        message: &Message<'_>,
-        contents: &[u8],
-        path: Path,
-    ) -> Result<(), DatagramError> {
-        let header = message.header();
-        let cookies = header.cookies();
-        if !header.message_id().is_zero() {
-            return Err(DecodeError::BadValue { what: "Message ID" }.into());
-        }
-        if cookies.responder().is_zero() {
-            return self.receive_first(message, contents, path);
-        }
-        if let Some(peer) = self.index.isakmp_sas.get(&cookies).copied() {
-            let received = self.with_peer(self.now, peer, |peer, context| {
-                peer.receive_aggressive_again(context, message, contents)
-            });
-            return received.unwrap_or(Err(DatagramError::UnknownCookies));
-        }
-        if self.half_open.get(cookies).is_some() {
-            return self.receive_third(message, contents, path);
-        }
-        match self.index.initiating.get(&cookies.initiator()).copied() {
-            Some(peer) => self.receive_second(peer, message, contents, path),
-            None => Err(DatagramError::UnknownCookies),
-        }
-    }
-
-    // --- Aggressive mode as the initiator.
-
-    fn receive_second(
-        &mut self,
-        peer: PeerId,
-        message: &Message<'_>,
-        contents: &[u8],
-        path: Path,
-    ) -> Result<(), DatagramError> {
-        let received = self.with_peer(self.now, peer, |peer, context| {
-            peer.receive_second(context, message, contents, path)
-        });
-        received.unwrap_or(Err(DatagramError::UnknownCookies))
-    }
-
-    // --- Phase 2.
-
-    fn receive_quick_mode(
-        &mut self,
-        message: &Message<'_>,
-        contents: &[u8],
-        path: Path,
-    ) -> Result<(), DatagramError> {
-        let cookies = message.header().cookies();
-        if let Some(peer) = self.index.isakmp_sas.get(&cookies).copied() {
-            let received = self.with_peer(self.now, peer, |peer, context| {
-                peer.receive_quick_mode(context, message, contents, path)
-            });
-            return received.unwrap_or(Err(DatagramError::UnknownCookies));
-        }
-        if self.half_open.get(cookies).is_some() {
-            // It has overtaken message 3.
-            let held = HeldMessage {
-                path,
-                contents: Bytes::copy_from_slice(contents),
-            };
-            if !self.half_open.hold(cookies, held) {
-                return Err(DatagramError::LimitReached);
-            }
-            self.output.stats.held += 1;
-            return Ok(());
-        }
-        self.reject_unknown(message, contents, path)
-    }
-
-    fn receive_informational(
-        &mut self,
-        message: &Message<'_>,
-        contents: &[u8],
-        path: Path,
-    ) -> Result<(), DatagramError> {
-        let header = message.header();
-        if !header.flags().is_encrypted() {
-            return self.receive_hint(message, path);
-        }
-        match self.index.isakmp_sas.get(&header.cookies()).copied() {
-            Some(peer) => {
-                let received = self.with_peer(self.now, peer, |peer, context| {
-                    peer.receive_informational(context, message, path)
-                });
-                received.unwrap_or(Err(DatagramError::UnknownCookies))
-            }
-            None => self.reject_unknown(message, contents, path),
         }
     }
 }
