@@ -89,8 +89,6 @@ pub enum DropReason {
     MalformedEsp,
     /// An inner packet that is no IP packet.
     MalformedInner,
-    /// An inner packet that the policy discards.
-    Discarded,
     /// A held packet that waited too long, or had to make room.
     HoldExpired,
     /// An inner packet that could not be sealed.
@@ -101,7 +99,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 12] = [
         Self::Malformed,
         Self::Ike,
         Self::UnknownSpi,
@@ -111,7 +109,6 @@ impl DropReason {
         Self::InnerSelector,
         Self::MalformedEsp,
         Self::MalformedInner,
-        Self::Discarded,
         Self::HoldExpired,
         Self::Unsealed,
         Self::QueueFull,
@@ -130,7 +127,6 @@ impl DropReason {
             Self::InnerSelector => "inner_selector",
             Self::MalformedEsp => "malformed_esp",
             Self::MalformedInner => "malformed_inner",
-            Self::Discarded => "discarded",
             Self::HoldExpired => "hold_expired",
             Self::Unsealed => "unsealed",
             Self::QueueFull => "queue_full",

@@ -1,11 +1,14 @@
-//! From what ike-core negotiated to the SAs that esp-core runs. The only place that names both.
+//! From what ike-core negotiated to the SAs that esp-core runs, and back to what they carry. The only place that names both.
+
+use std::time::Instant;
 
 use esp_core::{
     AesKey, Cipher, EspSuite, InboundSa, Integrity, OutboundSa, SaError, SaParameters, Selector,
     Spi, WindowSize,
 };
-use ike_core::{EspCipher, EspIntegrity, EspTransform, IpsecSa};
+use ike_core::{Endpoint, EspCipher, EspIntegrity, EspTransform, IpsecSa};
 
+use crate::data_path::Usage;
 use crate::pair::PairSa;
 use crate::transmit::{Carrier, Path};
 
@@ -59,6 +62,14 @@ pub(crate) fn run(
             confirmed: false,
         },
     })
+}
+
+/// Tells IKE what a running SA has carried.
+pub(crate) fn report_usage(endpoint: &mut Endpoint, now: Instant, usage: Usage) {
+    if let Some(spi) = ike_core::Spi::new(usage.inbound_spi.get()) {
+        endpoint.note_inbound(now, spi, usage.source);
+        endpoint.report_usage(now, spi, usage.octets);
+    }
 }
 
 fn spi(spi: ike_core::Spi) -> Result<Spi, SaError> {

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::Hub;
 use crate::data_path::{Arrival, DataPath, Received, Usage};
 use crate::error::DatagramError;
+use crate::handoff;
 use crate::intake::{Intake, Outside};
 
 impl Intake for Hub {
@@ -96,11 +97,7 @@ impl Hub {
     }
 
     pub(super) fn tell_ike(&mut self, now: Instant, usage: Usage) {
-        let Some(spi) = ike_core::Spi::new(usage.inbound_spi.get()) else {
-            return;
-        };
-        self.endpoint.note_inbound(now, spi, usage.source);
-        self.endpoint.report_usage(now, spi, usage.octets);
+        handoff::report_usage(&mut self.endpoint, now, usage);
         self.settle(now);
     }
 }

@@ -8,6 +8,7 @@ use crate::config::ProbeMode;
 use crate::data_path::{Arrival, DataPath, Received, Usage};
 use crate::error::DatagramError;
 use crate::event::Event;
+use crate::handoff;
 use crate::intake::{Intake, Outside};
 use crate::probe::Answer;
 
@@ -98,11 +99,7 @@ impl Lane {
     }
 
     pub(super) fn tell_ike(&mut self, now: Instant, usage: Usage) {
-        let Some(spi) = ike_core::Spi::new(usage.inbound_spi.get()) else {
-            return;
-        };
-        self.endpoint.note_inbound(now, spi, usage.source);
-        self.endpoint.report_usage(now, spi, usage.octets);
+        handoff::report_usage(&mut self.endpoint, now, usage);
         self.drain(now);
     }
 
