@@ -1,50 +1,49 @@
 //! The loop: sockets, TUN and clock on one side, the machine on the other.
 
+mod answers;
 mod branch_role;
 mod hub_role;
 mod key_store;
+mod outside;
 mod outward;
 mod reload;
 mod role;
+mod succession;
 mod watch;
 pub(crate) mod workers;
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ike_core::Encapsulation;
 use thiserror::Error;
-use tokio::sync::oneshot;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 use trigger::{Event, MAX_OVERHEAD, PairState, Received};
 
 use self::key_store::KeyStore;
+use self::outside::Outside;
 use self::outward::{Outward, send};
 use self::reload::Reloader;
 use self::role::RoleState;
 use self::watch::{Source, Watch};
 pub use crate::assemble::AssembleError;
 use crate::command::show;
-use crate::handover::Handover;
 use crate::hook::{self, HookRuns};
 use crate::io::{
     EspBy, OuterSockets, ReceiveBuffers, Routes, SystemError, Train, Tun, TunBuffer, would_block,
 };
-use crate::kernel::{self, KernelPlane, Reasons};
-use crate::key_log::WiresharkKeyLog;
+use crate::kernel::{self, KernelPlane};
 use crate::logging::LogFormat;
 use crate::machine::Machine;
 use crate::names::Names;
 use crate::privileges;
 use crate::role::Role;
 use crate::scheduling;
-use crate::service::{Asked, Departure, Reloading, Service};
-use crate::settings::{GatewaySettings, Report, RouteSettings, SettingsError};
+use crate::service::Service;
+use crate::settings::{GatewaySettings, SettingsError};
 use crate::signals::Signals;
-use crate::snapshot::{self, IoDrops, Snapshot};
-use crate::status::Status;
+use crate::snapshot::IoDrops;
 use crate::supervisor::Supervisor;
 use crate::timings::Timings;
 use crate::{clock, logging};
@@ -80,7 +79,7 @@ pub enum RunError {
 struct Daemon {
     role: RoleState,
     machine: Machine,
-    names: Names,
+    names: Arc<Names>,
     timings: Timings,
     outer: OuterSockets,
     /// Where the kernel seals and opens.
@@ -110,17 +109,6 @@ struct Daemon {
     departed: bool,
 }
 
-/// What both roles open before they become different.
-struct Outside {
-    key_log: Option<Arc<WiresharkKeyLog>>,
-    outer: OuterSockets,
-    kernel: Option<KernelPlane>,
-    routes: Routes,
-    tun: Arc<Tun>,
-    /// What is left of what a predecessor hands over.
-    handover: Handover,
-}
-
 /// Runs a daemon until it is told to end.
 ///
 /// # Errors
@@ -137,54 +125,6 @@ pub fn run(role: Role, config: &Path, log: LogFormat, takeover: bool) -> Result<
     .serve()?;
     info!("ended");
     Ok(())
-}
-
-impl Outside {
-    fn open(
-        gateway: &GatewaySettings,
-        routes: RouteSettings,
-        reasons: &Reasons<'_>,
-        takeover: bool,
-    ) -> Result<Self, SystemError> {
-        let mut handover = if takeover {
-            Handover::ask(&gateway.control)?
-        } else {
-            Handover::default()
-        };
-        let key_log = match &gateway.key_log {
-            Some(directory) => {
-                warn!(directory = %directory.display(), "writing every key: who reads them can read all traffic");
-                Some(Arc::new(WiresharkKeyLog::open(directory)?))
-            }
-            None => None,
-        };
-        let legacy = gateway.legacy_proposals();
-        if !legacy.is_empty() {
-            warn!(
-                algorithms = legacy.join(" "),
-                "algorithms for old peers are allowed; leave them out of `ike` and `esp` if no peer needs them"
-            );
-        }
-        warn_without_forwarding();
-        let kernel = KernelPlane::choose(gateway, reasons)?;
-        if gateway.encapsulation == Encapsulation::Auto && kernel.is_none() {
-            info!(
-                "ESP goes right above IP where no NAT is found; `encapsulation = \"always\"` takes a fifth of the CPU time between two of these daemons"
-            );
-        }
-        let esp = EspBy::of(kernel.is_some());
-        let outer = OuterSockets::open(gateway, esp, &mut handover)?;
-        let tun = Arc::new(Tun::open(&gateway.tun, &mut handover)?);
-        let routes = Routes::open(reasons.role, routes, tun.index(), &gateway.tun.addresses)?;
-        Ok(Self {
-            key_log,
-            outer,
-            kernel,
-            tun,
-            routes,
-            handover,
-        })
-    }
 }
 
 impl Daemon {
@@ -216,7 +156,7 @@ impl Daemon {
         })?;
         let now = clock::now();
         let mut timings = Timings::default();
-        let names = Names::of(&machine);
+        let names = Arc::new(Names::of(&machine, role.shared_keys()));
         timings.adopt(now, names.pairs());
         let mut daemon = Self {
             names,
@@ -276,40 +216,6 @@ impl Daemon {
             self.watch.add(Source::Workers, workers)?;
         }
         Ok(())
-    }
-
-    /// What a successor needs to go on from here.
-    fn estate(&self) -> io::Result<Handover> {
-        let mut pieces = self.outer.pieces()?;
-        pieces.push(self.tun.piece()?);
-        pieces.extend(self.service.pieces()?);
-        Ok(Handover::of(pieces))
-    }
-
-    /// Leaves everything to a successor, if it has got what it needs.
-    fn depart(&mut self, waiting: oneshot::Sender<Departure>) {
-        let (gone, written) = mpsc::channel();
-        let roll = self.role.roll();
-        if waiting.send(Departure { roll, gone }).is_err() {
-            return;
-        }
-        if written.recv_timeout(GOODBYE).unwrap_or(false) {
-            info!("a successor goes on from here");
-            self.routes.leave();
-            if let Some(kernel) = &mut self.kernel {
-                kernel.leave();
-            }
-            self.service.leave();
-            self.departed = true;
-            if self.role.role() == Role::Hub {
-                // A branch believes a Delete and comes back at once; the successor's call is only a hint, which it
-                // takes a second to make sure of.
-                self.machine.close(clock::now());
-                self.drain();
-            }
-        } else {
-            warn!("a successor has failed to take over: going on");
-        }
     }
 
     fn serve(mut self) -> Result<(), SystemError> {
@@ -566,131 +472,8 @@ impl Daemon {
             self.machine.close(now);
         }
     }
-
-    /// Uses settings that have been read again, unless they are refused.
-    fn reload(&mut self, now: Instant, read: reload::Read) {
-        let mut replaced = false;
-        let reloading = match read.fresh.and_then(|(fresh, report)| {
-            log_report(&report);
-            let routes = &mut self.routes;
-            let applied = self.role.apply(now, &mut self.machine, routes, fresh)?;
-            Ok((applied, report))
-        }) {
-            Ok((applied, report)) => {
-                if let Some(machine) = applied.replacement {
-                    self.machine.close(now);
-                    self.drain();
-                    self.machine = machine;
-                    replaced = true;
-                    self.role.begin(now, &mut self.machine);
-                }
-                info!("settings read again: {}", applied.summary);
-                Reloading::Applied {
-                    summary: applied.summary,
-                    findings: report.render(false),
-                }
-            }
-            Err(RunError::Settings(SettingsError::Refused(report))) => {
-                log_report(&report);
-                warn!("settings refused: everything stays as it is");
-                Reloading::Refused(report.render(false))
-            }
-            Err(error) => {
-                warn!(%error, "settings not applied");
-                Reloading::Refused(format!("error: {error}"))
-            }
-        };
-        // Facts about what has gone are told under its old name.
-        self.drain();
-        self.names = Names::of(&self.machine);
-        self.timings.adopt(now, self.names.pairs());
-        if let Some(kernel) = &mut self.kernel
-            && let Err(error) = kernel.follow(&self.machine, replaced)
-        {
-            warn!(%error, "the kernel does not follow the settings");
-        }
-        Supervisor::reloaded();
-        self.service.forget();
-        for waiting in read.waiting {
-            // Whoever has gone meanwhile needs no answer.
-            let _ = waiting.send(reloading.clone());
-        }
-    }
-
-    fn answer(&mut self, now: Instant) {
-        let others = self.service.answer(|| Arc::new(self.snapshot(now)));
-        for asked in others {
-            match asked {
-                Asked::Reload(waiting) => self.reloader.ask(Some(waiting)),
-                Asked::Takeover(waiting) => match self.estate() {
-                    Ok(estate) => {
-                        info!("a successor prepares to take over");
-                        // Whoever has gone meanwhile needs nothing.
-                        let _ = waiting.send(estate);
-                    }
-                    Err(error) => warn!(%error, "cannot hand over"),
-                },
-                Asked::Depart(waiting) => self.depart(waiting),
-                Asked::Snapshot(_) => {}
-            }
-        }
-        if let Some(read) = self.reloader.read() {
-            self.reload(now, read);
-        }
-        for found in self.keys.found() {
-            self.role.key_found(now, &mut self.machine, found);
-        }
-    }
-
-    fn snapshot(&self, now: Instant) -> Snapshot {
-        let began = clock::now();
-        let (role, machine, mut drops) = (&self.role, &self.machine, self.drops);
-        if let Some(workers) = machine.workers() {
-            drops.add(workers.drops());
-        }
-        let mut peers = Vec::new();
-        machine.each(|machine| {
-            let (members, pairs) = (machine.members_in_use(), machine.pairs());
-            let (members, pairs) = (members.into_iter(), pairs.into_iter());
-            peers.extend(snapshot::peers(now, role.shared_keys(), members, pairs));
-        });
-        Snapshot {
-            taken: clock::wall(),
-            status: Status {
-                role: role.role().name().to_owned(),
-                identity: role.gateway().identity.to_string(),
-                uptime_seconds: now.saturating_duration_since(self.began).as_secs_f64(),
-                data_path: role.data_path().to_owned(),
-                peers,
-            },
-            negotiations: snapshot::negotiations(&machine.stats()),
-            drops: snapshot::drops(&machine.stats(), &machine.ike_stats(), drops),
-            distributions: self.timings.distributions().clone(),
-            hook_runs: self.hook_runs.counts(),
-            began,
-            took: clock::now().saturating_duration_since(began),
-            line: OnceLock::new(),
-        }
-    }
 }
 
 fn unwatched(error: io::Error) -> SystemError {
     SystemError::new("watch for packets", error, "check the system's limits")
-}
-
-/// The findings of a reload go into the log like everything else that runs.
-fn log_report(report: &Report) {
-    for finding in report.diagnostics() {
-        warn!("{finding}");
-    }
-}
-
-/// A gateway that does not forward serves only itself.
-fn warn_without_forwarding() {
-    let forwards = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward");
-    if forwards.is_ok_and(|value| value.trim() == "0") {
-        warn!(
-            "this machine does not forward: hosts behind it cannot be reached (`sysctl -w net.ipv4.ip_forward=1`)"
-        );
-    }
 }

@@ -15,7 +15,7 @@ pub struct UnknownPeer {
 /// # Errors
 ///
 /// [`UnknownPeer`] names the nearest identity.
-pub fn diagnose(status: &Status, name: &str) -> Result<String, UnknownPeer> {
+pub fn diagnose(status: &Status<'_>, name: &str) -> Result<String, UnknownPeer> {
     let Some(peer) = status.peers.iter().find(|peer| peer.identity == name) else {
         return Err(unknown(status, name));
     };
@@ -39,21 +39,21 @@ pub fn diagnose(status: &Status, name: &str) -> Result<String, UnknownPeer> {
     Ok(sentences.join("\n") + "\n")
 }
 
-fn unknown(status: &Status, name: &str) -> UnknownPeer {
+fn unknown(status: &Status<'_>, name: &str) -> UnknownPeer {
     let nearest = status
         .peers
         .iter()
         .map(|peer| (strsim::jaro_winkler(&peer.identity, name), &peer.identity))
         .filter(|(likeness, _)| 0.8 < *likeness)
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
-        .map(|(_, identity)| identity.clone());
+        .map(|(_, identity)| identity.to_string());
     UnknownPeer {
         name: name.to_owned(),
         nearest,
     }
 }
 
-fn about_ike(status: &Status, peer: &PeerStatus) -> String {
+fn about_ike(status: &Status<'_>, peer: &PeerStatus<'_>) -> String {
     let name = &peer.identity;
     if peer.ike == "up" {
         let address = peer
@@ -88,7 +88,7 @@ fn about_ike(status: &Status, peer: &PeerStatus) -> String {
     }
 }
 
-fn about_pair(status: &Status, peer: &PeerStatus, pair: &PairStatus) -> String {
+fn about_pair(status: &Status<'_>, peer: &PeerStatus<'_>, pair: &PairStatus<'_>) -> String {
     let name = format!("Pair {} ({} to {})", pair.name, pair.local, pair.remote);
     let failure = pair.last_failure.as_ref().map(|failure| {
         let remedy = pair
@@ -99,7 +99,7 @@ fn about_pair(status: &Status, peer: &PeerStatus, pair: &PairStatus) -> String {
         format!(" The latest attempt failed, {failure}.{remedy}")
     });
     let failure = failure.unwrap_or_default();
-    match (pair.state.as_str(), pair.last_proof_seconds) {
+    match (&*pair.state, pair.last_proof_seconds) {
         ("up", Some(seconds)) => format!("{name} is up: a reply came back {seconds:.0} s ago."),
         ("up", None) => format!("{name} is up."),
         ("unproven", _) if status.role == "hub" => format!(
@@ -122,7 +122,7 @@ fn about_pair(status: &Status, peer: &PeerStatus, pair: &PairStatus) -> String {
 mod tests {
     use super::*;
 
-    fn status() -> Status {
+    fn status() -> Status<'static> {
         serde_json::from_str(
             r#"{"role":"hub","identity":"hub","uptime_seconds":1.0,"peers":[
             {"identity":"branch1","address":"198.18.1.2:4500","nat":true,"ike":"up","legacy":true,

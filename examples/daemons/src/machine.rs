@@ -138,16 +138,27 @@ impl Machine {
         }
     }
 
-    /// Those that a user looks at: of a branch's hubs the one in use first, and others that are connected as well.
-    pub(crate) fn members_in_use(&self) -> Vec<MemberStatus<'_>> {
+    /// Shows every peer that a user looks at, with its pairs: of a branch's hubs the one in use first, and others that
+    /// are connected as well.
+    pub(crate) fn each_peer(
+        &self,
+        look: &mut dyn FnMut(&MemberStatus<'_>, &mut dyn Iterator<Item = PairStatus<'_>>),
+    ) {
         match self {
             Self::Branch(branch) => {
                 let active = branch.hub();
                 let others = branch.hubs().filter(|hub| hub.ike && hub.id != active.id);
-                core::iter::once(active).chain(others).collect()
+                for hub in core::iter::once(active).chain(others) {
+                    let mut own = branch.pairs().filter(|pair| pair.member == hub.id);
+                    look(&hub, &mut own);
+                }
             }
-            Self::Hub(hub) => hub.members().collect(),
-            Self::Hubs(_) => Vec::new(),
+            Self::Hub(hub) => {
+                for member in hub.members() {
+                    look(&member, &mut hub.pairs_of(member.id));
+                }
+            }
+            Self::Hubs(workers) => workers.each(|machine| machine.each_peer(look)),
         }
     }
 

@@ -11,24 +11,39 @@ use crate::fact::{Fact, FactKind, FactPair, unix_seconds};
 use crate::failure;
 use crate::machine::Machine;
 
-/// Which peer and pair a handle stands for.
+/// Which peer and pair a handle stands for, until other settings are in use.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    members: BTreeMap<MemberId, String>,
+    members: BTreeMap<MemberId, NamedMember>,
     pairs: BTreeMap<PairId, (String, FactPair)>,
 }
 
+/// One peer.
+#[derive(Debug)]
+pub(crate) struct NamedMember {
+    pub(crate) identity: String,
+    /// How many have its pre-shared key, this one included.
+    pub(crate) key_shared_by: usize,
+}
+
 impl Names {
-    /// The names of everything that the machine has.
-    pub(crate) fn of(machine: &Machine) -> Self {
+    /// The names of everything that the machine has. `shared_keys` counts, for identities whose pre-shared key others
+    /// have too, all that have it.
+    pub(crate) fn of(machine: &Machine, shared_keys: &BTreeMap<String, usize>) -> Self {
         let mut names = Self::default();
-        machine.each(|machine| names.add(machine));
+        machine.each(|machine| names.add(machine, shared_keys));
         names
     }
 
-    fn add(&mut self, machine: &Machine) {
+    fn add(&mut self, machine: &Machine, shared_keys: &BTreeMap<String, usize>) {
         for member in machine.members() {
-            self.members.insert(member.id, member.identity.to_string());
+            let identity = member.identity.to_string();
+            let key_shared_by = shared_keys.get(&identity).copied().unwrap_or(1);
+            let named = NamedMember {
+                identity,
+                key_shared_by,
+            };
+            self.members.insert(member.id, named);
         }
         for pair in machine.pairs() {
             let named = FactPair {
@@ -36,7 +51,9 @@ impl Names {
                 local: pair.local.to_string(),
                 remote: pair.remote.to_string(),
             };
-            let peer = self.members.get(&pair.member).cloned().unwrap_or_default();
+            let member = self.members.get(&pair.member);
+            let peer = member.map(|member| member.identity.clone());
+            let peer = peer.unwrap_or_default();
             self.pairs.insert(pair.id, (peer, named));
         }
     }
@@ -47,7 +64,7 @@ impl Names {
             Some(Fact {
                 at: unix_seconds(at),
                 event: kind,
-                peer: self.members.get(member)?.clone(),
+                peer: self.members.get(member)?.identity.clone(),
                 pair: None,
                 detail,
             })
@@ -143,9 +160,9 @@ impl Names {
                 failure,
             } => {
                 let identity = identity.as_ref().map(ToString::to_string);
-                let peer = member.map(|member| self.member(member));
+                let peer = member.map(|member| self.identity(member));
                 let peer = peer.or(identity.as_deref()).unwrap_or("?");
-                let pair = pair.map(|pair| self.pair(pair).1);
+                let pair = pair.map(|pair| self.pair_names(pair).1);
                 let address = address.map(tracing::field::display);
                 let remedy = failure::remedy(failure);
                 let failure = failure::words(failure);
@@ -165,7 +182,7 @@ impl Names {
                 renewal,
                 ..
             } => {
-                let peer = self.member(*member);
+                let peer = self.identity(*member);
                 let what = if *renewal { "IKE renewed" } else { "IKE up" };
                 info!(peer, %address, nat, "{what}");
                 if *legacy {
@@ -176,14 +193,14 @@ impl Names {
                 }
             }
             Event::PeerDown { member, reason } => {
-                info!(peer = self.member(*member), ?reason, "IKE down");
+                info!(peer = self.identity(*member), ?reason, "IKE down");
             }
             Event::AddressChanged { member, address } => {
-                info!(peer = self.member(*member), %address, "peer has another outer address");
+                info!(peer = self.identity(*member), %address, "peer has another outer address");
             }
             Event::HubChanged { address } => info!(%address, "turning to another hub"),
             Event::Hint { member } => {
-                let peer = self.member(*member);
+                let peer = self.identity(*member);
                 info!(
                     peer,
                     "peer may have lost its state: asking whether it lives"
@@ -202,7 +219,7 @@ impl Names {
                 rekeyed,
                 ..
             } => {
-                let (peer, pair) = self.pair(*pair);
+                let (peer, pair) = self.pair_names(*pair);
                 let what = if *rekeyed { "SA rekeyed" } else { "SA up" };
                 let (inbound, outbound) =
                     (format!("{inbound_spi:08x}"), format!("{outbound_spi:08x}"));
@@ -213,21 +230,35 @@ impl Names {
                 reason,
                 replaced,
             } => {
-                let (peer, pair) = self.pair(*pair);
+                let (peer, pair) = self.pair_names(*pair);
                 let what = if *replaced { "old SA gone" } else { "SA down" };
                 info!(peer, pair, ?reason, "{what}");
             }
             Event::PairUp { pair, rtt } => {
-                let (peer, pair) = self.pair(*pair);
+                let (peer, pair) = self.pair_names(*pair);
                 let rtt_ms = rtt.map(|rtt| 1000.0 * rtt.as_secs_f64());
                 info!(peer, pair, rtt_ms, "pair up");
             }
             Event::PairDown { pair, reason } => {
-                let (peer, pair) = self.pair(*pair);
+                let (peer, pair) = self.pair_names(*pair);
                 warn!(peer, pair, %reason, "pair down");
             }
             _ => {}
         }
+    }
+
+    /// How many peers and pairs have one.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        (self.members.len(), self.pairs.len())
+    }
+
+    pub(crate) fn member(&self, id: MemberId) -> Option<&NamedMember> {
+        self.members.get(&id)
+    }
+
+    /// Whose it is, and the pair itself.
+    pub(crate) fn pair(&self, id: PairId) -> Option<&(String, FactPair)> {
+        self.pairs.get(&id)
     }
 
     /// Every pair.
@@ -241,11 +272,11 @@ impl Names {
         Some((pair.local.parse().ok()?, pair.remote.parse().ok()?))
     }
 
-    fn member(&self, id: MemberId) -> &str {
-        self.members.get(&id).map_or("?", String::as_str)
+    fn identity(&self, id: MemberId) -> &str {
+        self.member(id).map_or("?", |member| &member.identity)
     }
 
-    fn pair(&self, id: PairId) -> (&str, &str) {
+    fn pair_names(&self, id: PairId) -> (&str, &str) {
         self.pairs
             .get(&id)
             .map_or(("?", "?"), |(peer, pair)| (peer, &pair.name))

@@ -444,7 +444,8 @@ mod tests {
     fn metrics_come_over_http() {
         let text = get("metrics", "/metrics");
         assert!(
-            text.starts_with("HTTP/1.0 200") && text.contains("vpn_drops_total{reason=\"late\"} 1"),
+            text.starts_with("HTTP/1.0 200")
+                && text.contains("vpn_drops_total{reason=\"outer_send\"} 1"),
             "{text}"
         );
     }

@@ -1,94 +1,95 @@
 //! What a daemon says of itself: the answer to `status`, as JSON and as a table.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table};
 use serde::{Deserialize, Serialize};
 
-/// Everything `status --json` prints.
+/// Everything `status --json` prints. It owns its text where it was read from somewhere, as [`Status<'static>`](Self).
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Status {
+pub struct Status<'a, P = Vec<PeerStatus<'a>>> {
     /// `hub` or `branch`.
-    pub role: String,
+    pub role: Cow<'a, str>,
     /// Who the daemon is to its peers.
-    pub identity: String,
+    pub identity: Cow<'a, str>,
     /// Since the daemon began to serve.
     pub uptime_seconds: f64,
     /// Who seals and opens: `user`, the daemon itself, or `kernel`.
     #[serde(default = "by_itself")]
-    pub data_path: String,
+    pub data_path: Cow<'a, str>,
     /// At a hub its branches, at a branch its hub; always all that are configured.
-    pub peers: Vec<PeerStatus>,
+    pub peers: P,
 }
 
 /// One peer.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct PeerStatus {
+pub struct PeerStatus<'a> {
     /// Its identity.
-    pub identity: String,
+    pub identity: Cow<'a, str>,
     /// Its outer address, once known.
     pub address: Option<SocketAddr>,
     /// Whether NAT lies between.
     pub nat: bool,
     /// `up` while there is an ISAKMP SA, else `down`.
-    pub ike: String,
+    pub ike: Cow<'a, str>,
     /// What phase 1 was agreed with, as the settings write it.
     #[serde(default)]
-    pub ike_proposal: Option<String>,
+    pub ike_proposal: Option<Cow<'a, str>>,
     /// Whether an algorithm is in use that is kept only for old peers.
     pub legacy: bool,
     /// How many peers have the same pre-shared key, this one included: 1 where the key is its own.
     #[serde(default = "alone")]
     pub key_shared_by: usize,
     /// The latest failure of phase 1, in words.
-    pub last_failure: Option<String>,
+    pub last_failure: Option<Cow<'a, str>>,
     /// What to do about it.
     #[serde(default)]
-    pub remedy: Option<String>,
+    pub remedy: Option<Cow<'a, str>>,
     /// Its pairs; always all that are configured.
-    pub pairs: Vec<PairStatus>,
+    pub pairs: Vec<PairStatus<'a>>,
 }
 
 /// One pair.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct PairStatus {
+pub struct PairStatus<'a> {
     /// Its name.
-    pub name: String,
+    pub name: Cow<'a, str>,
     /// The subnet on this side.
-    pub local: String,
+    pub local: Cow<'a, str>,
     /// The subnet on the peer's side.
-    pub remote: String,
+    pub remote: Cow<'a, str>,
     /// `up`, `unproven` or `down`.
-    pub state: String,
+    pub state: Cow<'a, str>,
     /// Whether there is an SA.
     pub sa: bool,
     /// What the SA does to its packets, as the settings write it.
     #[serde(default)]
-    pub esp: Option<String>,
+    pub esp: Option<Cow<'a, str>>,
     /// Seconds since a reply last came back through the pair.
     pub last_proof_seconds: Option<f64>,
     /// The latest time there and back.
     pub rtt_ms: Option<f64>,
     /// The last eight probes in octal, the latest in the lowest bit.
-    pub path_reach: String,
+    pub path_reach: Cow<'a, str>,
     /// Octets of inner packets received.
     pub bytes_in: u64,
     /// Octets of inner packets sent.
     pub bytes_out: u64,
     /// The latest failure, in words.
-    pub last_failure: Option<String>,
+    pub last_failure: Option<Cow<'a, str>>,
     /// What to do about it.
     #[serde(default)]
-    pub remedy: Option<String>,
+    pub remedy: Option<Cow<'a, str>>,
 }
 
 /// The same of a daemon from before there was a choice.
-fn by_itself() -> String {
-    "user".to_owned()
+const fn by_itself() -> Cow<'static, str> {
+    Cow::Borrowed("user")
 }
 
 /// What a daemon that does not tell is taken to mean.
@@ -96,7 +97,7 @@ const fn alone() -> usize {
     1
 }
 
-impl Status {
+impl Status<'_> {
     /// The table for people: one line a pair.
     #[must_use]
     pub fn table(&self, coloured: bool) -> String {
@@ -129,7 +130,7 @@ impl Status {
             0 => String::new(),
             sharing => format!("; {sharing} peers share pre-shared keys"),
         };
-        let by_kernel = match self.data_path.as_str() {
+        let by_kernel = match &*self.data_path {
             "user" => String::new(),
             other => format!("; ESP by the {other}"),
         };
@@ -139,12 +140,12 @@ impl Status {
         )
     }
 
-    fn pairs(&self) -> impl Iterator<Item = &PairStatus> {
+    fn pairs(&self) -> impl Iterator<Item = &PairStatus<'_>> {
         self.peers.iter().flat_map(|peer| &peer.pairs)
     }
 }
 
-fn row(peer: &PeerStatus, pair: &PairStatus) -> Vec<Cell> {
+fn row(peer: &PeerStatus<'_>, pair: &PairStatus<'_>) -> Vec<Cell> {
     let dash = || "-".to_owned();
     let mut address = peer
         .address
@@ -155,7 +156,7 @@ fn row(peer: &PeerStatus, pair: &PairStatus) -> Vec<Cell> {
     let ike = if peer.legacy {
         format!("{} (legacy)", peer.ike)
     } else {
-        peer.ike.clone()
+        peer.ike.to_string()
     };
     let note = pair
         .last_failure
@@ -163,13 +164,13 @@ fn row(peer: &PeerStatus, pair: &PairStatus) -> Vec<Cell> {
         .or_else(|| peer.last_failure.clone())
         .filter(|_| pair.state != "up");
     vec![
-        Cell::new(&peer.identity),
+        Cell::new(&*peer.identity),
         Cell::new(address),
         Cell::new(ike),
-        Cell::new(&pair.name),
-        Cell::new(&pair.local),
-        Cell::new(&pair.remote),
-        Cell::new(&pair.state).fg(match pair.state.as_str() {
+        Cell::new(&*pair.name),
+        Cell::new(&*pair.local),
+        Cell::new(&*pair.remote),
+        Cell::new(&*pair.state).fg(match &*pair.state {
             "up" => Color::Green,
             "unproven" => Color::Yellow,
             _ => Color::Red,
@@ -179,7 +180,7 @@ fn row(peer: &PeerStatus, pair: &PairStatus) -> Vec<Cell> {
                 .map_or_else(dash, |seconds| format!("{seconds:.1} s ago")),
         ),
         Cell::new(pair.rtt_ms.map_or_else(dash, |rtt| format!("{rtt:.1} ms"))),
-        Cell::new(&pair.path_reach),
+        Cell::new(&*pair.path_reach),
         Cell::new(octets(pair.bytes_in)),
         Cell::new(octets(pair.bytes_out)),
         Cell::new(note.unwrap_or_default()),
@@ -213,7 +214,7 @@ fn octets(count: u64) -> String {
 mod tests {
     use super::*;
 
-    fn status() -> Status {
+    fn status() -> Status<'static> {
         let pair = PairStatus {
             name: "telemetry".into(),
             local: "10.61.3.0/24".into(),
@@ -318,7 +319,7 @@ mod tests {
             .as_object_mut()
             .unwrap()
             .remove("key_shared_by");
-        let read: Status = serde_json::from_value(json).unwrap();
+        let read: Status<'_> = serde_json::from_value(json).unwrap();
         assert_eq!(read.peers[1].key_shared_by, 1);
     }
 

@@ -1,17 +1,20 @@
-//! Reads the settings again beside the main loop, so that no packet waits for a file.
+//! Reads the settings again, beside the main loop so that no packet waits for a file, and uses them.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::RunError;
+use super::{Daemon, RunError};
+use crate::names::Names;
 use crate::role::Role;
 use crate::scheduling;
 use crate::service::Reloading;
-use crate::settings::{Accepted, BranchSettings, HubSettings, Report};
+use crate::settings::{Accepted, BranchSettings, HubSettings, Report, SettingsError};
+use crate::supervisor::Supervisor;
 use crate::wake::Wake;
 
 /// Settings that were read again and are sound.
@@ -114,5 +117,64 @@ impl Reloader {
                 }
             }
         }
+    }
+}
+
+impl Daemon {
+    /// Uses settings that have been read again, unless they are refused.
+    pub(super) fn reload(&mut self, now: Instant, read: Read) {
+        let mut replaced = false;
+        let reloading = match read.fresh.and_then(|(fresh, report)| {
+            log_report(&report);
+            let routes = &mut self.routes;
+            let applied = self.role.apply(now, &mut self.machine, routes, fresh)?;
+            Ok((applied, report))
+        }) {
+            Ok((applied, report)) => {
+                if let Some(machine) = applied.replacement {
+                    self.machine.close(now);
+                    self.drain();
+                    self.machine = machine;
+                    replaced = true;
+                    self.role.begin(now, &mut self.machine);
+                }
+                info!("settings read again: {}", applied.summary);
+                Reloading::Applied {
+                    summary: applied.summary,
+                    findings: report.render(false),
+                }
+            }
+            Err(RunError::Settings(SettingsError::Refused(report))) => {
+                log_report(&report);
+                warn!("settings refused: everything stays as it is");
+                Reloading::Refused(report.render(false))
+            }
+            Err(error) => {
+                warn!(%error, "settings not applied");
+                Reloading::Refused(format!("error: {error}"))
+            }
+        };
+        // Facts about what has gone are told under its old name.
+        self.drain();
+        self.names = Arc::new(Names::of(&self.machine, self.role.shared_keys()));
+        self.timings.adopt(now, self.names.pairs());
+        if let Some(kernel) = &mut self.kernel
+            && let Err(error) = kernel.follow(&self.machine, replaced)
+        {
+            warn!(%error, "the kernel does not follow the settings");
+        }
+        Supervisor::reloaded();
+        self.service.forget();
+        for waiting in read.waiting {
+            // Whoever has gone meanwhile needs no answer.
+            let _ = waiting.send(reloading.clone());
+        }
+    }
+}
+
+/// The findings of a reload go into the log like everything else that runs.
+fn log_report(report: &Report) {
+    for finding in report.diagnostics() {
+        warn!("{finding}");
     }
 }

@@ -8,6 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::broadcast::error::RecvError;
@@ -43,13 +44,13 @@ pub enum Request {
     Events,
 }
 
-/// The answer, one line as well.
+/// The answer, one line as well. A daemon gives a status that it writes as it goes along.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum Answer {
+pub enum Answer<S = Status<'static>> {
     /// What was asked for.
-    Status(Status),
+    Status(S),
     /// What reading the settings again has come to.
     Reload(Reloading),
     /// What comes with this line, in the order of the descriptors.
@@ -93,7 +94,7 @@ pub fn ask_reload(control: &Path) -> Result<Reloading, SystemError> {
 /// # Errors
 ///
 /// [`SystemError`] says what to do.
-pub fn ask_status(control: &Path) -> Result<Status, SystemError> {
+pub fn ask_status(control: &Path) -> Result<Status<'static>, SystemError> {
     match ask(control, &Request::Status, PATIENCE)? {
         Answer::Status(status) => Ok(status),
         other => Err(failed(control, other.unexpected())),
@@ -232,10 +233,10 @@ async fn converse(mut stream: tokio::net::UnixStream, ask: Ask) {
         let answer = match serde_json::from_slice(&line) {
             Ok(Request::Status) => match ask.snapshot().await {
                 Some(snapshot) => {
-                    let Some(line) = snapshot.status_line() else {
-                        return;
-                    };
-                    if writer.write_all(line).await.is_err() {
+                    if write_at_once(&mut writer, snapshot.status_line())
+                        .await
+                        .is_none()
+                    {
                         return;
                     }
                     continue;
@@ -255,7 +256,8 @@ async fn converse(mut stream: tokio::net::UnixStream, ask: Ask) {
             },
             Ok(Request::Depart) if has_taken => match ask.depart().await {
                 Some(Departure { roll, gone }) => {
-                    let written = write_line(&mut writer, &Answer::Departed(roll)).await;
+                    let departed: Answer = Answer::Departed(roll);
+                    let written = write_line(&mut writer, &departed).await;
                     // The main loop waits for this, and goes on if nobody has its roll.
                     let _ = gone.send(written.is_some());
                     return;
@@ -285,7 +287,8 @@ async fn hand_over(
     writer: &mut tokio::net::unix::WriteHalf<'_>,
     handover: &Handover,
 ) -> Option<()> {
-    let mut line = serde_json::to_vec(&Answer::Estate(handover.pieces())).ok()?;
+    let estate: Answer = Answer::Estate(handover.pieces());
+    let mut line = serde_json::to_vec(&estate).ok()?;
     line.push(b'\n');
     let sent = loop {
         writer.writable().await.ok()?;
@@ -303,6 +306,21 @@ async fn hand_over(
     writer.write_all(line.get(sent..)?).await.ok()
 }
 
+/// Writes a line that may be long. The socket takes it as a whole, as far as the system lets it: a client that waits for the
+/// processor then does so once, not for every part.
+async fn write_at_once(
+    writer: &mut tokio::net::unix::WriteHalf<'_>,
+    line: Option<&[u8]>,
+) -> Option<()> {
+    let line = line?;
+    let stream: &tokio::net::UnixStream = writer.as_ref();
+    if sockopt::socket_send_buffer_size(stream).is_ok_and(|size| size < line.len()) {
+        // With a smaller one it only takes longer.
+        let _ = sockopt::set_socket_send_buffer_size(stream, line.len());
+    }
+    writer.write_all(line).await.ok()
+}
+
 fn ending() -> Answer {
     Answer::Error("the daemon is ending".to_owned())
 }
@@ -314,7 +332,7 @@ async fn tell(writer: &mut (impl tokio::io::AsyncWrite + Unpin), ask: &Ask) {
         let written = match facts.recv().await {
             Ok(fact) => write_line(writer, &*fact).await,
             Err(RecvError::Lagged(lost)) => {
-                let lost = Answer::Error(format!("{lost} events lost: read faster"));
+                let lost: Answer = Answer::Error(format!("{lost} events lost: read faster"));
                 write_line(writer, &lost).await
             }
             Err(RecvError::Closed) => None,

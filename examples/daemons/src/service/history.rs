@@ -57,7 +57,7 @@ struct PairPage<'a> {
 
 impl History {
     /// Takes note of how things are at `unix` seconds. To be called about once a second.
-    pub(super) fn look(&mut self, unix: u64, status: &Status) {
+    pub(super) fn look(&mut self, unix: u64, status: &Status<'_>) {
         let current = unix / BOX_SECONDS;
         // A clock that was set back goes on in the same box.
         let passed = match self.current {
@@ -74,9 +74,9 @@ impl History {
         }
         self.forget_strangers(status);
         for peer in &status.peers {
-            let known = self.peers.entry(peer.identity.clone()).or_default();
+            let known = self.peers.entry(peer.identity.to_string()).or_default();
             for pair in &peer.pairs {
-                let strip = known.pairs.entry(pair.name.clone()).or_default();
+                let strip = known.pairs.entry(pair.name.to_string()).or_default();
                 strip.looks += 1;
                 strip.looks_up += u32::from(pair.state == "up");
             }
@@ -108,11 +108,11 @@ impl History {
     }
 
     /// What is not configured any more is not remembered either.
-    fn forget_strangers(&mut self, status: &Status) {
-        let configured: BTreeMap<&str, &PeerStatus> = status
+    fn forget_strangers(&mut self, status: &Status<'_>) {
+        let configured: BTreeMap<&str, &PeerStatus<'_>> = status
             .peers
             .iter()
-            .map(|peer| (peer.identity.as_str(), peer))
+            .map(|peer| (&*peer.identity, peer))
             .collect();
         self.peers.retain(|identity, known| {
             let Some(peer) = configured.get(identity.as_str()) else {
@@ -165,7 +165,7 @@ mod tests {
 
     const BEGAN: u64 = 1_700_000_000 / BOX_SECONDS * BOX_SECONDS;
 
-    fn status(state: &str) -> Status {
+    fn status(state: &str) -> Status<'static> {
         let text = format!(
             r#"{{"role":"hub","identity":"hub","uptime_seconds":1.0,"peers":[
             {{"identity":"branch1","address":null,"nat":false,"ike":"up","legacy":false,"last_failure":null,"pairs":[

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::clock;
 use crate::snapshot::Snapshot;
 
-/// Nobody waits for a snapshot that took the main loop longer than this, if there is one already: it is renewed beside.
+/// Nobody waits for a snapshot that takes longer than this to take and to word, if there is one already: it is renewed beside.
 const SLOW: Duration = Duration::from_millis(2);
 /// What was known is told for this long.
 const STALE: Duration = Duration::from_secs(2);
@@ -71,7 +71,7 @@ impl Way {
             Self::Tell(known)
         } else if STALE <= age {
             Self::Wait(None)
-        } else if SLOW < known.took {
+        } else if SLOW < known.cost() {
             Self::TellAndRenew(known)
         } else {
             Self::Wait(Some(known))

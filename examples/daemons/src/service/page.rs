@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -30,7 +30,7 @@ use crate::handover::{Handover, Piece};
 use crate::io::SystemError;
 use crate::metrics;
 use crate::snapshot::Snapshot;
-use crate::status::{PairStatus, PeerStatus};
+use crate::status::{PairStatus, PeerStatus, Status};
 
 /// How often the page looks at the daemon.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -178,11 +178,12 @@ impl Page {
     fn look(&self, board: &mut Board, snapshot: &Snapshot) {
         let unix = snapshot.taken.duration_since(UNIX_EPOCH);
         let whole_seconds = unix.map_or(0, |since| since.as_secs());
-        self.history().look(whole_seconds, &snapshot.status);
+        let status = snapshot.status();
+        self.history().look(whole_seconds, &status);
         let now = unix_seconds(snapshot.taken);
         if self.updates.receiver_count() == 0 {
             board.0.clear();
-        } else if let Some(update) = board.update(now, &snapshot.status.peers) {
+        } else if let Some(update) = board.update(now, &status.peers) {
             // The last browser may have gone meanwhile.
             let _ = self.updates.send(update.into());
         }
@@ -191,12 +192,12 @@ impl Page {
 
 impl Board {
     /// A JSON array of the peers that have changed; `None` if none has.
-    fn update(&mut self, now: f64, peers: &[PeerStatus]) -> Option<String> {
+    fn update(&mut self, now: f64, peers: &[PeerStatus<'_>]) -> Option<String> {
         let mut changed = Vec::new();
         for peer in peers {
             let text = serde_json::to_string(&Peer::of(now, peer)).ok()?;
-            if self.0.get(&peer.identity) != Some(&text) {
-                self.0.insert(peer.identity.clone(), text.clone());
+            if self.0.get(&*peer.identity) != Some(&text) {
+                self.0.insert(peer.identity.to_string(), text.clone());
                 changed.push(text);
             }
         }
@@ -205,8 +206,8 @@ impl Board {
 }
 
 impl<'a> Whole<'a> {
-    fn of(snapshot: &'a Snapshot) -> Self {
-        let (now, status) = (unix_seconds(snapshot.taken), &snapshot.status);
+    fn of(taken: SystemTime, status: &'a Status<'a>) -> Self {
+        let now = unix_seconds(taken);
         Self {
             role: &status.role,
             identity: &status.identity,
@@ -222,7 +223,7 @@ impl<'a> Whole<'a> {
 }
 
 impl<'a> Peer<'a> {
-    fn of(now: f64, peer: &'a PeerStatus) -> Self {
+    fn of(now: f64, peer: &'a PeerStatus<'a>) -> Self {
         Self {
             identity: &peer.identity,
             address: peer.address,
@@ -237,7 +238,7 @@ impl<'a> Peer<'a> {
 }
 
 impl<'a> Pair<'a> {
-    fn of(now: f64, pair: &'a PairStatus) -> Self {
+    fn of(now: f64, pair: &'a PairStatus<'a>) -> Self {
         Self {
             name: &pair.name,
             local: &pair.local,
@@ -299,7 +300,7 @@ async fn changes(State(page): State<Page>) -> Response {
     let Some(snapshot) = page.ask.snapshot().await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
-    let Ok(whole) = serde_json::to_string(&Whole::of(&snapshot)) else {
+    let Ok(whole) = serde_json::to_string(&Whole::of(snapshot.taken, &snapshot.status())) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let event =

@@ -1,0 +1,66 @@
+//! What the loop answers the other threads.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::{info, warn};
+
+use super::Daemon;
+use crate::clock;
+use crate::service::Asked;
+use crate::snapshot::{Counters, Seen, Snapshot, Wording};
+
+impl Daemon {
+    /// Between two batches, all that has been asked meanwhile.
+    pub(super) fn answer(&mut self, now: Instant) {
+        let others = self.service.answer(|| Arc::new(self.snapshot(now)));
+        for asked in others {
+            match asked {
+                Asked::Reload(waiting) => self.reloader.ask(Some(waiting)),
+                Asked::Takeover(waiting) => match self.estate() {
+                    Ok(estate) => {
+                        info!("a successor prepares to take over");
+                        // Whoever has gone meanwhile needs nothing.
+                        let _ = waiting.send(estate);
+                    }
+                    Err(error) => warn!(%error, "cannot hand over"),
+                },
+                Asked::Depart(waiting) => self.depart(waiting),
+                Asked::Snapshot(_) => {}
+            }
+        }
+        if let Some(read) = self.reloader.read() {
+            self.reload(now, read);
+        }
+        for found in self.keys.found() {
+            self.role.key_found(now, &mut self.machine, found);
+        }
+    }
+
+    fn snapshot(&self, now: Instant) -> Snapshot {
+        let began = clock::now();
+        let (role, machine, mut io) = (&self.role, &self.machine, self.drops);
+        if let Some(workers) = machine.workers() {
+            io.add(workers.drops());
+        }
+        Snapshot {
+            taken: clock::wall(),
+            role: role.role(),
+            identity: role.gateway().identity.to_string(),
+            uptime: now.saturating_duration_since(self.began),
+            data_path: role.data_path(),
+            names: Arc::clone(&self.names),
+            seen: Seen::of(now, machine, &self.names),
+            counters: Counters {
+                stats: machine.stats(),
+                ike: machine.ike_stats(),
+                io,
+                distributions: self.timings.distributions().clone(),
+                hook_runs: self.hook_runs.counts(),
+            },
+            wording: Wording::default(),
+            began,
+            took: clock::now().saturating_duration_since(began),
+        }
+    }
+}
