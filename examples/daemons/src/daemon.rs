@@ -139,7 +139,14 @@ impl Daemon {
         let signals = Signals::catch().map_err(|error| {
             SystemError::new("catch signals", error, "check the system's limits")
         })?;
-        let service = Service::begin(&gateway.control, gateway.metrics, &mut outside.handover)?;
+        let names = Arc::new(Names::of(&machine, role.shared_keys()));
+        let first = answers::first(&role, &machine, &names);
+        let service = Service::begin(
+            &gateway.control,
+            gateway.metrics,
+            &mut outside.handover,
+            Some(first),
+        )?;
         let hook_runs = match &gateway.hook {
             Some(settings) => hook::begin(settings, role.role(), service.listen())?,
             None => HookRuns::default(),
@@ -156,7 +163,6 @@ impl Daemon {
         })?;
         let now = clock::now();
         let mut timings = Timings::default();
-        let names = Arc::new(Names::of(&machine, role.shared_keys()));
         timings.adopt(now, names.pairs());
         let mut daemon = Self {
             names,
@@ -359,6 +365,7 @@ impl Daemon {
             self.names.log(&event);
             self.route(&event);
             self.timings.note(clock::now(), &event);
+            self.service.note(&event);
             self.service
                 .publish(|| self.names.fact(clock::wall(), &event));
             if let Event::RollChanged { entry } = &event {

@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn a_successor_gets_the_sockets_first_and_the_roll_when_it_is_ready() {
         let path = path("both");
-        let service = Service::begin(&path, None, &mut Handover::default()).unwrap();
+        let service = Service::begin(&path, None, &mut Handover::default(), None).unwrap();
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let bound = udp.local_addr().unwrap();
         let successor = {
@@ -310,7 +310,7 @@ mod tests {
     #[test]
     fn nobody_is_told_to_depart_before_something_was_taken_over() {
         let path = path("depart");
-        let service = Service::begin(&path, None, &mut Handover::default()).unwrap();
+        let service = Service::begin(&path, None, &mut Handover::default(), None).unwrap();
         let mut predecessor = Predecessor {
             stream: UnixStream::connect(&path).unwrap(),
             control: path,

@@ -20,8 +20,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot};
 use tracing::warn;
+use trigger::Event;
 
 pub use self::control::{Answer, Reloading, Request, ask_reload, ask_status, follow_events};
 use self::known::{Known, Way};
@@ -38,6 +39,9 @@ const FACT_BACKLOG: usize = 1024;
 
 /// How long the main loop may be busy before who asks is told what was known a moment ago.
 const BUSY: Duration = Duration::from_millis(20);
+
+/// Where so many pairs have come up or gone down, somebody is about to ask.
+const STIRRED: u32 = 10;
 
 /// What somebody wants of the main loop, and where the answer goes.
 pub(crate) enum Asked {
@@ -65,6 +69,10 @@ pub(crate) struct Service {
     known: Known,
     facts: broadcast::Sender<Arc<Fact>>,
     wake: Wake,
+    /// Has the second thread make an answer ready.
+    wanted: Arc<Notify>,
+    /// Pairs that have come up or gone down since it last did.
+    stirred: u32,
     control: PathBuf,
     /// For a successor: the listening sockets.
     listeners: Vec<(Piece, OwnedFd)>,
@@ -84,11 +92,13 @@ struct Ask {
 }
 
 impl Service {
-    /// Opens the control socket and, if asked for, the port of metrics and page, and begins to serve.
+    /// Opens the control socket and, if asked for, the port of metrics and page, and begins to serve. `first` is told until
+    /// the main loop answers.
     pub(crate) fn begin(
         control: &Path,
         metrics: Option<SocketAddr>,
         handover: &mut Handover,
+        first: Option<Arc<Snapshot>>,
     ) -> Result<Self, SystemError> {
         let page = metrics
             .map(|address| page::bind(address, handover))
@@ -111,6 +121,9 @@ impl Service {
         let (sender, asked) = mpsc::channel();
         let (facts, _) = broadcast::channel(FACT_BACKLOG);
         let known = Known::default();
+        if let Some(first) = first {
+            known.remember(first);
+        }
         let ask = Ask {
             asked: sender,
             known: known.clone(),
@@ -122,7 +135,10 @@ impl Service {
             .enable_all()
             .build()
             .map_err(failed)?;
+        let wanted = Arc::<Notify>::default();
+        let heard = Arc::clone(&wanted);
         let serve = async move {
+            tokio::spawn(make_ready(heard, ask.clone()));
             if let Some(listener) = page {
                 tokio::spawn(page::serve(listener, ask.clone()));
             }
@@ -144,6 +160,8 @@ impl Service {
             known,
             facts,
             wake,
+            wanted,
+            stirred: 0,
             control: control.to_owned(),
             listeners,
             left: false,
@@ -174,6 +192,24 @@ impl Service {
             }
         }
         others
+    }
+
+    /// Has an answer made ready although nobody asks.
+    pub(crate) fn prepare(&mut self) {
+        self.stirred = 0;
+        self.wanted.notify_one();
+    }
+
+    /// Takes note of what has happened. While pairs come and go, an answer is kept ready, as the first who asks would wait
+    /// longest then; where nothing happens, it costs nothing.
+    pub(crate) fn note(&mut self, event: &Event) {
+        if !matches!(event, Event::PairUp { .. } | Event::PairDown { .. }) {
+            return;
+        }
+        self.stirred = self.stirred.saturating_add(1);
+        if STIRRED <= self.stirred && self.known.is_rested() {
+            self.prepare();
+        }
     }
 
     /// What was known is true no more: nobody is told it.
@@ -222,6 +258,14 @@ impl Drop for Service {
             // Somebody else may have removed it.
             let _ = fs::remove_file(&self.control);
         }
+    }
+}
+
+/// Makes an answer ready whenever the main loop says so.
+async fn make_ready(wanted: Arc<Notify>, ask: Ask) {
+    loop {
+        wanted.notified().await;
+        ask.renew();
     }
 }
 
@@ -321,7 +365,7 @@ mod tests {
     #[test]
     fn status_comes_over_the_control_socket_as_json_lines() {
         let path = path("status");
-        let service = Service::begin(&path, None, &mut Handover::default()).unwrap();
+        let service = Service::begin(&path, None, &mut Handover::default(), None).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         let asking = {
             let path = path.clone();
@@ -337,19 +381,14 @@ mod tests {
     #[test]
     fn a_main_loop_that_is_busy_keeps_nobody_waiting_who_was_answered_a_moment_ago() {
         let path = path("busy");
-        let service = Service::begin(&path, None, &mut Handover::default()).unwrap();
+        let service = Service::begin(&path, None, &mut Handover::default(), None).unwrap();
         let ask = || {
             let path = path.clone();
             thread::spawn(move || ask_status(&path).unwrap())
         };
         let first = ask();
         while !first.is_finished() {
-            service.answer(|| {
-                Arc::new(Snapshot {
-                    began: clock::now() + Duration::from_secs(3600),
-                    ..Snapshot::example()
-                })
-            });
+            service.answer(lasting);
             thread::sleep(Duration::from_millis(1));
         }
         // Nobody answers any more; the test would hang if anybody waited for it.
@@ -362,9 +401,48 @@ mod tests {
     }
 
     #[test]
+    fn a_daemon_that_begins_has_an_answer_before_its_main_loop_does() {
+        let path = path("first");
+        let handover = &mut Handover::default();
+        let _service = Service::begin(&path, None, handover, Some(lasting())).unwrap();
+        assert_eq!(ask_status(&path).unwrap().identity, "hub");
+    }
+
+    /// One that is as good as new for as long as the test takes.
+    fn lasting() -> Arc<Snapshot> {
+        Arc::new(Snapshot {
+            began: clock::now() + Duration::from_secs(3600),
+            ..Snapshot::example()
+        })
+    }
+
+    #[test]
+    fn while_pairs_come_and_go_an_answer_is_ready_that_nobody_has_asked_for() {
+        let path = path("ready");
+        let mut service = Service::begin(&path, None, &mut Handover::default(), None).unwrap();
+        let pair = crate::snapshot::tests::snapshot().names.pairs().next();
+        let up = Event::PairUp {
+            pair: pair.unwrap(),
+            rtt: None,
+        };
+        for _ in 1..STIRRED {
+            service.note(&up);
+        }
+        thread::sleep(Duration::from_millis(50));
+        service.answer(|| panic!("a few pairs are no reason"));
+        service.note(&up);
+        while matches!(service.known.way(), Way::Wait(None)) {
+            service.answer(lasting);
+            thread::sleep(Duration::from_millis(1));
+        }
+        // Nobody answers any more; the test would hang if anybody waited for it.
+        assert_eq!(ask_status(&path).unwrap().identity, "hub");
+    }
+
+    #[test]
     fn nonsense_is_answered_and_the_next_request_too() {
         let path = path("nonsense");
-        let service = Service::begin(&path, None, &mut Handover::default()).unwrap();
+        let service = Service::begin(&path, None, &mut Handover::default(), None).unwrap();
         let mut stream = UnixStream::connect(&path).unwrap();
         stream
             .write_all(b"{\"command\":\"dance\"}\n{\"command\":\"status\"}\n")
@@ -390,8 +468,8 @@ mod tests {
     #[test]
     fn a_running_daemon_is_not_replaced_and_a_dead_one_is() {
         let path = path("twice");
-        let service = Service::begin(&path, None, &mut Handover::default()).unwrap();
-        let error = Service::begin(&path, None, &mut Handover::default())
+        let service = Service::begin(&path, None, &mut Handover::default(), None).unwrap();
+        let error = Service::begin(&path, None, &mut Handover::default(), None)
             .err()
             .unwrap()
             .to_string();
@@ -400,7 +478,13 @@ mod tests {
         // What a killed daemon leaves: a socket that nobody listens to.
         drop(UnixListener::bind(path.with_extension("dead")).unwrap());
         assert!(
-            Service::begin(&path.with_extension("dead"), None, &mut Handover::default()).is_ok()
+            Service::begin(
+                &path.with_extension("dead"),
+                None,
+                &mut Handover::default(),
+                None
+            )
+            .is_ok()
         );
     }
 
@@ -408,7 +492,7 @@ mod tests {
     fn a_file_in_the_way_is_left_alone() {
         let path = path("file");
         fs::write(&path, "precious").unwrap();
-        let error = Service::begin(&path, None, &mut Handover::default())
+        let error = Service::begin(&path, None, &mut Handover::default(), None)
             .err()
             .unwrap()
             .to_string();
@@ -424,7 +508,7 @@ mod tests {
             .unwrap()
             .local_addr()
             .unwrap();
-        let service = Service::begin(&path, Some(port), &mut Handover::default()).unwrap();
+        let service = Service::begin(&path, Some(port), &mut Handover::default(), None).unwrap();
         let reading = thread::spawn(move || {
             let mut stream = TcpStream::connect(port).unwrap();
             stream
@@ -485,7 +569,7 @@ mod tests {
     #[test]
     fn events_come_over_the_control_socket_until_the_client_goes() {
         let path = path("events");
-        let service = Service::begin(&path, None, &mut Handover::default()).unwrap();
+        let service = Service::begin(&path, None, &mut Handover::default(), None).unwrap();
         let mut events = follow_events(&path).unwrap();
         let fact = || Fact {
             at: 1.5,

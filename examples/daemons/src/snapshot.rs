@@ -142,7 +142,7 @@ impl Snapshot {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
 
@@ -172,7 +172,7 @@ mod tests {
     }
 
     /// Of a hub whose first branch has gone and come again, so that its handles are the newest.
-    fn snapshot() -> Snapshot {
+    pub(crate) fn snapshot() -> Snapshot {
         let (settings, now) = (settings(), clock::now());
         let config = assemble::hub(&settings, core::iter::empty(), None, None, false).unwrap();
         let hub = Hub::new(config, Vec::new(), now, clock::ntp());

@@ -165,6 +165,7 @@ impl Daemon {
         }
         Supervisor::reloaded();
         self.service.forget();
+        self.service.prepare();
         for waiting in read.waiting {
             // Whoever has gone meanwhile needs no answer.
             let _ = waiting.send(reloading.clone());

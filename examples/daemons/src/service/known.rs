@@ -11,6 +11,12 @@ const SLOW: Duration = Duration::from_millis(2);
 /// What was known is told for this long.
 const STALE: Duration = Duration::from_secs(2);
 
+/// What nobody has asked for is taken after this at the earliest,
+const SHORTEST_REST: Duration = Duration::from_secs(1);
+/// and after so many times as long as the one before took to take and to word: an answer that is kept ready costs no more
+/// than that part of the machine's time.
+const REST: u32 = 20;
+
 /// Shared by the main loop, which may have it forgotten, and whoever asks.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known(Arc<Mutex<Latest>>);
@@ -48,6 +54,11 @@ impl Known {
         }
     }
 
+    /// Whether it is time to take one although nobody asks.
+    pub(super) fn is_rested(&self) -> bool {
+        is_rested(clock::now(), self.lock().snapshot.as_deref())
+    }
+
     /// What was known is true no more: nobody is told it, nor what is being taken.
     pub(super) fn forget(&self) {
         *self.lock() = Latest {
@@ -77,6 +88,13 @@ impl Way {
             Self::Wait(Some(known))
         }
     }
+}
+
+fn is_rested(now: Instant, known: Option<&Snapshot>) -> bool {
+    known.is_none_or(|known| {
+        let rest = (known.cost() * REST).max(SHORTEST_REST);
+        rest <= now.saturating_duration_since(known.began)
+    })
 }
 
 #[cfg(test)]
@@ -110,6 +128,18 @@ mod tests {
         assert_eq!(after(slow, 201), "tell and renew");
         assert_eq!(after(slow, 2001), "wait");
         assert_eq!(after(quick, 2001), "wait");
+    }
+
+    #[test]
+    fn what_nobody_asks_for_takes_a_small_part_of_the_time() {
+        let began = clock::now();
+        let after = |took, age| {
+            let known = taken(began, Duration::from_millis(took));
+            is_rested(began + Duration::from_millis(age), Some(&known))
+        };
+        assert!(is_rested(began, None));
+        assert!(!after(1, 999) && after(1, 1000));
+        assert!(!after(75, 1499) && after(75, 1500));
     }
 
     #[test]
