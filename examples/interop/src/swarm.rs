@@ -61,6 +61,9 @@ pub struct Arguments {
     /// How nice the branches are to the hub, with which they share the machine.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=19))]
     nice: u8,
+    /// Threads of the hub that share the branches.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    workers: u8,
 }
 
 /// `operate/control-under-load`.
@@ -81,6 +84,7 @@ pub fn control(root: &Path, binaries: &Path, arguments: Arguments) -> Result<()>
         branches: arguments.branches,
         enough: arguments.seconds.map(Duration::from_secs),
         nice: arguments.nice,
+        workers: arguments.workers,
     };
     println!("{}", measure(&site, load)?);
     site.clear()
@@ -105,6 +109,7 @@ struct Load {
     branches: u32,
     enough: Option<Duration>,
     nice: u8,
+    workers: u8,
 }
 
 impl Load {
@@ -113,6 +118,7 @@ impl Load {
             branches,
             enough: None,
             nice: 0,
+            workers: 1,
         }
     }
 }
@@ -122,11 +128,12 @@ fn measure(site: &Site, load: Load) -> Result<String> {
         branches,
         enough,
         nice,
+        workers,
     } = load;
     let namespace = Namespace::new(format!("{}-swarm", site.prefix()))?;
     let socket = site.socket(crate::lab::Role::Hub);
     let config = site.directory().join("hub.toml");
-    fs::write(&config, hub_settings(branches, &socket))?;
+    fs::write(&config, hub_settings(branches, workers, &socket))?;
     let binary = site.binaries().join("hub");
     let argv = [
         &*binary.to_string_lossy(),
@@ -297,9 +304,9 @@ impl fmt::Display for Waited {
     }
 }
 
-fn hub_settings(branches: u32, socket: &Path) -> String {
+fn hub_settings(branches: u32, workers: u8, socket: &Path) -> String {
     let mut text = format!(
-        "identity = \"hub\"\nlisten = [\"{HUB}\"]\nencapsulation = \"always\"\ncontrol = \"{}\"\nroll = \"{}\"\n\
+        "identity = \"hub\"\nlisten = [\"{HUB}\"]\nencapsulation = \"always\"\ncontrol = \"{}\"\nroll = \"{}\"\nworkers = {workers}\n\
          [tun]\nname = \"hub0\"\naddresses = [\"{HUB_PRIVATE}/24\"]\n",
         socket.display(),
         socket.with_extension("roll").display(),
