@@ -5,12 +5,14 @@ use core::net::IpAddr;
 use bytes::Bytes;
 
 use super::Endpoint;
+use crate::context::Context;
 use crate::cookie::CookiePair;
 use crate::error::DatagramError;
 use crate::event::PeerId;
 use crate::fragments::Sender;
 use crate::isakmp_sa::Path;
 use crate::output::NON_ESP_MARKER;
+use crate::peer::Peer;
 use crate::phase_one::held::HeldMessage;
 use crate::transmit::Datagram;
 use crate::wire::numbers::ExchangeType;
@@ -109,6 +111,16 @@ impl Endpoint {
         self.receive_message(message, contents, path)
     }
 
+    /// Has the peer take it in whose cookies a message has.
+    fn received_by(
+        &mut self,
+        peer: Option<PeerId>,
+        receive: impl FnOnce(&mut Peer, &mut Context<'_>) -> Result<(), DatagramError>,
+    ) -> Result<(), DatagramError> {
+        peer.and_then(|peer| self.with_peer(self.now, peer, receive))
+            .unwrap_or(Err(DatagramError::UnknownCookies))
+    }
+
     fn receive_transaction(
         &mut self,
         message: &Message<'_>,
@@ -118,12 +130,9 @@ impl Endpoint {
         // Strangers get no answer: who asks for it has an ISAKMP SA.
         let cookies = message.header().cookies();
         let peer = self.index.isakmp_sas.get(&cookies).copied();
-        let received = self.with_peer(
-            self.now,
-            peer.ok_or(DatagramError::UnknownCookies)?,
-            |peer, context| peer.receive_transaction(context, message, contents, path),
-        );
-        received.unwrap_or(Err(DatagramError::UnknownCookies))
+        self.received_by(peer, |peer, context| {
+            peer.receive_transaction(context, message, contents, path)
+        })
     }
 
     /// Takes the non-ESP marker off. `None` for a keepalive.
@@ -156,10 +165,9 @@ impl Endpoint {
             return self.receive_first(message, contents, path);
         }
         if let Some(peer) = self.index.isakmp_sas.get(&cookies).copied() {
-            let received = self.with_peer(self.now, peer, |peer, context| {
+            return self.received_by(Some(peer), |peer, context| {
                 peer.receive_aggressive_again(context, message, contents)
             });
-            return received.unwrap_or(Err(DatagramError::UnknownCookies));
         }
         if self.half_open.get(cookies).is_some() {
             return self.receive_third(message, contents, path);
@@ -177,10 +185,9 @@ impl Endpoint {
         contents: &[u8],
         path: Path,
     ) -> Result<(), DatagramError> {
-        let received = self.with_peer(self.now, peer, |peer, context| {
+        self.received_by(Some(peer), |peer, context| {
             peer.receive_second(context, message, contents, path)
-        });
-        received.unwrap_or(Err(DatagramError::UnknownCookies))
+        })
     }
 
     pub(super) fn receive_quick_mode(
@@ -191,10 +198,9 @@ impl Endpoint {
     ) -> Result<(), DatagramError> {
         let cookies = message.header().cookies();
         if let Some(peer) = self.index.isakmp_sas.get(&cookies).copied() {
-            let received = self.with_peer(self.now, peer, |peer, context| {
+            return self.received_by(Some(peer), |peer, context| {
                 peer.receive_quick_mode(context, message, contents, path)
             });
-            return received.unwrap_or(Err(DatagramError::UnknownCookies));
         }
         if self.half_open.get(cookies).is_some() {
             // It has overtaken message 3.
@@ -222,12 +228,9 @@ impl Endpoint {
             return self.receive_hint(message, path);
         }
         match self.index.isakmp_sas.get(&header.cookies()).copied() {
-            Some(peer) => {
-                let received = self.with_peer(self.now, peer, |peer, context| {
-                    peer.receive_informational(context, message, path)
-                });
-                received.unwrap_or(Err(DatagramError::UnknownCookies))
-            }
+            Some(peer) => self.received_by(Some(peer), |peer, context| {
+                peer.receive_informational(context, message, path)
+            }),
             None => self.reject_unknown(message, contents, path),
         }
     }
