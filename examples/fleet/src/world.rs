@@ -1,93 +1,35 @@
 //! A hub or two, any number of branches, and what lies between.
 
+mod faults;
+mod reading;
+mod settings;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use sim::{Cpu, HostId, Link, Nat, NatId, Network, Verdict};
+use sim::{HostId, Link, Nat, NatId, Network};
 use trigger::ike_core::config::PeerConfigBuilder;
 use trigger::ike_core::{EndpointConfig, PeerConfig, PreSharedKey};
 use trigger::ntp_core::NtpTimestamp;
 use trigger::{
-    Branch, BranchConfig, Event, Hub, HubConfig, MemberConfig, PairConfig, ProbeMode, RollEntry,
-    Standby, Trigger,
+    Branch, BranchConfig, Event, Hub, HubConfig, MemberConfig, PairConfig, RollEntry, Trigger,
 };
 
+pub use self::settings::Settings;
 use crate::cost;
 use crate::not_up::{NotUp, Standstill};
 use crate::plan::{PAIRS, PairPlan, Plan};
-use crate::reader::{Chatter, Question};
 use crate::seeded::crypto;
-use crate::site::{Fact, Site};
+use crate::site::Site;
 
 /// The pre-shared key of every branch: 256 bits in hexadecimal.
 const PRE_SHARED_KEY: &[u8] = b"8e1f0c5a7b3d92e64f80a1c7d5b2e9306c4a8f1d7e5b3c9a0f2d6e8b4a7c1d35";
 
 /// What the wall clock reads when a run begins, in seconds since 1970.
 const WALL_SECONDS: i64 = 1_800_000_000;
-
-/// How a world is set up.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Settings {
-    /// Everything random comes from it.
-    pub seed: u64,
-    /// How many branches there are.
-    pub branches: u32,
-    /// How many hubs every branch knows.
-    pub hubs: u8,
-    /// What becomes of the hubs that are not in use.
-    pub standby: Standby,
-    /// Whether each branch is behind a NAT box of its own.
-    pub nat: bool,
-    /// Loss in each direction, as a share.
-    pub loss: f64,
-    /// How the branches probe.
-    pub mode: ProbeMode,
-    /// Phase 1 and phase 2 proposals; the defaults of ike-core if `None`.
-    pub proposals: Option<(&'static str, &'static str)>,
-    /// The hub's processor.
-    pub cpu: Cpu,
-    /// How many times longer than usual the hub takes for everything.
-    pub slowness: u32,
-    /// How often the hub asks over a pair while it has no answer.
-    pub read_interval: Duration,
-}
-
-impl Settings {
-    /// One branch, default settings: 50 ms round trip, 1 % loss.
-    #[must_use]
-    pub fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            branches: 1,
-            hubs: 1,
-            standby: Standby::default(),
-            nat: false,
-            loss: 0.01,
-            mode: ProbeMode::Client,
-            proposals: None,
-            cpu: hub_cpu(),
-            slowness: 1,
-            read_interval: Duration::from_millis(50),
-        }
-    }
-
-    /// A fleet is too large for a log of everything.
-    fn quiet(&self) -> bool {
-        1 < self.branches
-    }
-}
-
-/// The hub's processor. How long it takes for what, the [`Site`] says.
-fn hub_cpu() -> Cpu {
-    Cpu {
-        queue: 8_192,
-        ..Cpu::default()
-    }
-}
 
 /// A virtual network with its hubs and branches, and when the hub first read over each pair.
 #[derive(Debug)]
@@ -235,8 +177,6 @@ impl World {
         Ok(())
     }
 
-    // --- who is there
-
     /// The host of a hub.
     #[must_use]
     pub fn hub(&self, number: usize) -> HostId {
@@ -288,249 +228,6 @@ impl World {
             now.subsec_nanos(),
         )
     }
-
-    // --- faults
-
-    /// A branch's link comes up with the address it has.
-    pub fn link_up(&mut self, index: usize) {
-        let address = self.branches[index].address;
-        self.link_up_at(index, address);
-    }
-
-    /// A branch's link comes up with an address.
-    pub fn link_up_at(&mut self, index: usize, address: IpAddr) {
-        self.network.act(self.branches[index].host, |site, now| {
-            if let Some(branch) = site.branch_mut() {
-                branch.handle_link_up(now, address);
-            }
-        });
-    }
-
-    /// A branch's link goes down.
-    pub fn link_down(&mut self, index: usize) {
-        let host = self.branches[index].host;
-        self.network.isolate(host);
-        self.network.act(host, |site, now| {
-            if let Some(branch) = site.branch_mut() {
-                branch.handle_link_down(now);
-            }
-        });
-    }
-
-    /// A branch's cable is in again, and its link comes up with another address.
-    ///
-    /// # Errors
-    ///
-    /// If there is no such address.
-    pub fn link_up_elsewhere(&mut self, index: usize) -> Result<()> {
-        let Member {
-            plan, host, nat, ..
-        } = self.branches[index];
-        let outer = plan.other_outer();
-        let address = match nat {
-            Some(_) => {
-                let other = self.network.add_nat(outer, Nat::default());
-                let private = IpAddr::from([192, 168, 7, 9]);
-                self.network.move_host(host, Some(other), private);
-                self.branches[index].nat = Some(other);
-                private
-            }
-            None => {
-                self.network.change_address(host, outer);
-                outer
-            }
-        };
-        self.branches[index].address = address;
-        self.network.rejoin(host);
-        self.link_up_at(index, address);
-        Ok(())
-    }
-
-    /// A branch is without power.
-    pub fn branch_off(&mut self, index: usize) {
-        drop(self.network.switch_off(self.branches[index].host));
-    }
-
-    /// A branch has power again and remembers nothing. Its link comes up, its path not yet.
-    ///
-    /// # Errors
-    ///
-    /// If the settings cannot be used.
-    pub fn branch_on_without_path(&mut self, index: usize) -> Result<()> {
-        self.network.isolate(self.branches[index].host);
-        self.branch_on(index)
-    }
-
-    /// A branch has power again, remembers nothing, and its link comes up.
-    ///
-    /// # Errors
-    ///
-    /// If the settings cannot be used.
-    pub fn branch_on(&mut self, index: usize) -> Result<()> {
-        let machine = self.branch_machine(self.branches[index].plan)?;
-        self.network.switch_on(self.branches[index].host, machine);
-        self.link_up(index);
-        Ok(())
-    }
-
-    /// A hub is without power.
-    pub fn hub_off(&mut self, number: usize) {
-        self.absorb();
-        drop(self.network.switch_off(self.hubs[number]));
-    }
-
-    /// A hub has power again; of its former life it has the roll, or nothing.
-    ///
-    /// # Errors
-    ///
-    /// If the settings cannot be used.
-    pub fn hub_on(&mut self, number: usize, keeps_roll: bool) -> Result<()> {
-        let roll = if keeps_roll {
-            self.roll.values().cloned().collect()
-        } else {
-            Vec::new()
-        };
-        let machine = self.hub_machine(roll)?;
-        self.network.switch_on(self.hubs[number], machine);
-        Ok(())
-    }
-
-    /// A branch's wall clock steps.
-    pub fn step_clock(&mut self, index: usize, years: i64) {
-        let stepped = NtpTimestamp::from_unix(WALL_SECONDS + years * 31_557_600, 0);
-        self.network.act(self.branches[index].host, |site, now| {
-            if let Some(branch) = site.branch_mut() {
-                branch.handle_wall_clock(now, stepped);
-            }
-        });
-    }
-
-    /// Everything under the newest SA of a pair is lost from now on, towards the hub or from it. False if there is none.
-    pub fn black_hole(&mut self, index: usize, pair: u32, towards_hub: bool) -> bool {
-        let (branch, hub) = (self.branches[index].host, self.hubs[0]);
-        let Some((inbound, outbound)) = self.network.host(branch).newest_sa(pair) else {
-            return false;
-        };
-        let (from, to, spi) = if towards_hub {
-            (branch, hub, outbound)
-        } else {
-            (hub, branch, inbound)
-        };
-        self.network.set_filter(from, to, move |passing| {
-            match passing.contents.starts_with(&spi.to_be_bytes()) {
-                true => Verdict::Lose,
-                false => Verdict::Pass,
-            }
-        });
-        true
-    }
-
-    // --- reading
-
-    /// From now on, the hub asks over every pair of every branch until it has one answer from each.
-    pub fn begin_reading(&mut self, hub: usize) {
-        self.absorb();
-        for member in &mut self.branches {
-            member.read = [None; PAIRS];
-        }
-        self.ask(hub, self.settings.read_interval, true);
-    }
-
-    /// From now on, the hub asks over every pair every so often and for ever.
-    pub fn keep_reading(&mut self, hub: usize, interval: Duration) {
-        self.ask(hub, interval, false);
-    }
-
-    fn ask(&mut self, hub: usize, interval: Duration, once: bool) {
-        let mut phase = self.network.random(2 + self.network.now().as_secs());
-        let mut questions = Vec::new();
-        for (branch, member) in (0..).zip(&self.branches) {
-            for (pair, plan) in (0..).zip(member.pairs) {
-                let question = Question {
-                    reader: plan.target,
-                    service: plan.service,
-                    interval,
-                    once,
-                };
-                questions.push(((branch, pair), phase.duration(interval), question));
-            }
-        }
-        self.network.act(self.hubs[hub], |site, now| {
-            for (key, phase, question) in questions {
-                site.begin_asking(now + phase, key, question);
-            }
-        });
-    }
-
-    /// From now on, every branch sends something of its own over every pair every so often; nobody answers it.
-    pub fn keep_chattering(&mut self, interval: Duration) {
-        let mut phase = self.network.random(3);
-        for member in &self.branches {
-            for plan in member.pairs {
-                let flow = (plan.source, plan.target);
-                let delay = phase.duration(interval);
-                self.network.act(member.host, |site, now| {
-                    site.begin_chatter(Chatter {
-                        flow,
-                        interval,
-                        due: now + delay,
-                    });
-                });
-            }
-        }
-    }
-
-    /// Runs until the hub has read every pair, or for as long as the limit. Returns for each branch how long its last
-    /// pair took.
-    pub fn run_until_read(&mut self, limit: Duration) -> Vec<Option<Duration>> {
-        let start = self.network.now();
-        let chunk = Duration::from_millis(20);
-        while self.network.now() < start + limit {
-            self.network.run_for(chunk);
-            self.absorb();
-            if self
-                .branches
-                .iter()
-                .all(|member| member.read.iter().all(Option::is_some))
-            {
-                break;
-            }
-        }
-        let last = |member: &Member| {
-            let times: Option<Vec<Duration>> = member.read.iter().copied().collect();
-            times
-                .and_then(|times| times.into_iter().max())
-                .map(|at| at - start)
-        };
-        self.branches.iter().map(last).collect()
-    }
-
-    /// Takes what was reported out of the network's log.
-    pub fn absorb(&mut self) {
-        for entry in self.network.take_events() {
-            match entry.event {
-                Fact::Read { branch, pair } => {
-                    let member = usize::try_from(branch)
-                        .ok()
-                        .and_then(|branch| self.branches.get_mut(branch));
-                    if let Some(read) =
-                        member.and_then(|member| member.read.get_mut(usize::from(pair)))
-                    {
-                        *read = Some(entry.at);
-                    }
-                }
-                Fact::Reported(Event::RollChanged { entry }) => {
-                    self.roll.insert(entry.identity().to_string(), *entry);
-                }
-                Fact::Reported(event) if !self.settings.quiet() => {
-                    self.reported.push((entry.at, entry.host, event));
-                }
-                Fact::Reported(_) => {}
-            }
-        }
-    }
-
-    // --- machines
 
     fn branch_machine(&mut self, plan: Plan) -> Result<Site> {
         self.lives += 1;
