@@ -99,7 +99,7 @@ enum Role {
 /// handed in late, measures that as delay.
 ///
 /// An association never rests, whatever happens on the network; only an obeyed denial
-/// ([`DenialPolicy`]) or [`close`](Self::close) ends it.
+/// ([`DenialPolicy`](crate::config::DenialPolicy)) or [`close`](Self::close) ends it.
 #[derive(Clone, Debug)]
 pub struct Association {
     config: Arc<AssociationConfig>,
