@@ -58,7 +58,7 @@ impl Settings {
     }
 }
 
-/// The hub's processor. How long it takes for what, the [`Site`] says.
+/// The hub's processor. How long it takes for what, the [`Site`](crate::site::Site) says.
 fn hub_cpu() -> Cpu {
     Cpu {
         queue: 8_192,
